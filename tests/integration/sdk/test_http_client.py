@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from longshore.broker.embedded.services.ports import any_free_port
-from longshore.producers import AsyncClient, Client, Infer
+from longshore.producers import AsyncClient, Client, Infer, Progress, ResultRow
 from longshore.producers.http.client import HttpClient
 from longshore.producers.http.data import BODY_BYTES
 from longshore.producers.http.uploads import PART_BYTES
 from longshore.shared.errors import InvalidInput, JobFailed, ServiceUnavailable
 from longshore.shared.ledger.gateway.tokens import Scope
+from longshore.shared.ledger.records import RowTimes
 from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.certificates import write_certificates
@@ -84,25 +86,28 @@ def test_a_job_that_runs_shows_the_same_progress_here_and_there(
     claims = [claim(cluster.ledger, job.id) for job in (training, inference)]  # no worker of this cluster has a GPU
     for epoch in range(1, 4):
         attempts.record_metrics(claims[0], epoch, {"train_loss": 1.0})
-    for each, rows in zip(claims, (3, 20), strict=True):
-        attempts.renew(each, lease=600.0, rows=rows, changed=True)
+    attempts.renew(claims[0], lease=600.0, rows=3, changed=True)
     with cluster.ledger.database.connection() as conn:
+        conn.execute("UPDATE jobs SET started_at = now() - interval '1 hour' WHERE id = %s", [inference.id])
         conn.execute(
             "UPDATE metrics SET recorded_at = now() - make_interval(secs => 1000 * (3 - step)) WHERE job_id = %s",
             [training.id],
         )
-    for job, done, total in ((training, 3, 10), (inference, 20, 100)):
+    times = RowTimes(first_rows=5, first_age_s=1000.0)
+    attempts.renew(claims[1], lease=600.0, rows=20, changed=True, times=times)
+    for job, done, total, rate in ((training, 3, 10, 0.001), (inference, 20, 100, 0.015)):
         here = client.job(job.id)
         before, there, after = here.progress, job.progress, here.progress
         assert (there.state, there.done, there.total, there.failed) == (State.RUNNING, done, total, 0)
         for name in ("seconds", "rate", "remaining"):
             low, high = sorted((getattr(before, name), getattr(after, name)))
             assert low <= getattr(there, name) <= high, name
+        assert there.rate == pytest.approx(rate)
         assert job.cancel()
 
 
 def test_rows_that_fit_no_body_are_uploaded_and_a_stream_that_is_cut_goes_on(
-    client: Client, remote: Client, proxy: TcpProxy
+    gateway: RunningGateway, client: Client, remote: Client, proxy: TcpProxy
 ) -> None:
     many = np.tile(IMAGES, (40, 1))[: BODY_BYTES // (8 * IMAGES.shape[1]) + 100]
     job = remote.infer("digits", many).wait(TIMEOUT_S)
@@ -113,12 +118,23 @@ def test_rows_that_fit_no_body_are_uploaded_and_a_stream_that_is_cut_goes_on(
     assert [row.row for row in rows] == list(range(len(many)))
     assert [row.output for row in rows] == [row.output for row in client.job(job.id).stream()]
 
+    async def read() -> list[ResultRow]:
+        async with AsyncClient(f"http://127.0.0.1:{proxy.port}", token=gateway.token()) as remote:
+            stream = (await remote.job(job.id)).stream()
+            rows = [await anext(stream)]
+            assert proxy.cut() > 0
+            return rows + [row async for row in stream]
+
+    assert asyncio.run(read()) == rows
+
 
 def test_a_gateway_that_is_killed_in_a_wait_is_followed_by_another(cluster: Cluster, client: Client) -> None:
     port = any_free_port()
     stack = ExitStack()
+    begun = threading.Event()
     with running_gateway(cluster, port=port) as first:
-        remote = stack.enter_context(Client(first.url, token=first.token()))
+        token = first.token()
+        remote = stack.enter_context(Client(first.url, token=token))
         job = remote.infer("digits", np.tile(IMAGES, (100, 1))[:150_000].astype(np.uint8), batch_size=1)
         failed: list[JobFailed] = []
 
@@ -127,15 +143,33 @@ def test_a_gateway_that_is_killed_in_a_wait_is_followed_by_another(cluster: Clus
                 job.wait(TIMEOUT_S)
             failed.append(raised.value)
 
-        waiting = threading.Thread(target=wait)
-        waiting.start()
+        async def wait_in_coroutines() -> None:
+            async with AsyncClient(first.url, token=token) as remote:
+                same = await remote.job(job.id)
+                waits = same.wait(TIMEOUT_S), _last(same.follow()), remote.wait([same], TIMEOUT_S)
+                begun.set()
+                error, last, _ = await asyncio.gather(*waits, return_exceptions=True)
+            assert isinstance(error, JobFailed)
+            assert isinstance(last, Progress)
+            assert last.state is State.CANCELLED
+            failed.append(error)
+
+        waiting = [threading.Thread(target=each) for each in (wait, lambda: asyncio.run(wait_in_coroutines()))]
+        for thread in waiting:
+            thread.start()
+        assert begun.wait(TIMEOUT_S)
         first.process.kill()
         first.process.wait()
     with running_gateway(cluster, port=port):
         client.job(job.id).cancel()
-        waiting.join(TIMEOUT_S)
-        assert "cancelled" in str(failed[0])
+        for thread in waiting:
+            thread.join(TIMEOUT_S)
+        assert ["cancelled" in str(error) for error in failed] == [True, True]
     stack.close()
+
+
+async def _last(progress: AsyncIterator[Progress]) -> Progress:
+    return [each async for each in progress][-1]
 
 
 def test_an_answer_that_is_lost_makes_no_second_job(remote: Client, proxy: TcpProxy) -> None:
@@ -166,6 +200,7 @@ def test_what_is_wrong_with_the_address_or_the_token_is_named(
         assert token not in repr(remote) + repr(vars(remote)) + str(vars(remote._connection))  # type: ignore[attr-defined]
         with pytest.raises(TypeError, match="cannot be pickled"):
             pickle.dumps(remote)
+        asyncio.run(_check_token(gateway.url, token))
     with Client(gateway.url, token=gateway.token(scopes=[Scope.JOBS_READ])) as reader:
         with pytest.raises(InvalidInput, match="jobs:write") as lacking:
             reader.infer("digits", IMAGES[:1])
@@ -187,6 +222,16 @@ def test_what_is_wrong_with_the_address_or_the_token_is_named(
             make(token=token)
         with pytest.raises(InvalidInput, match="home"):
             make(gateway.url, token=token, home=tmp_path)
+
+
+async def _check_token(url: str, token: str) -> None:
+    async with AsyncClient(url, token=token) as remote:
+        for call in (remote.jobs(), remote.job("@last"), remote.infer("digits", IMAGES[:1])):
+            with pytest.raises(InvalidInput, match="gateway refuses it") as refused:
+                await call
+            assert (refused.value.field, token in str(refused.value)) == ("token", False)
+        gateway = remote._gateway  # type: ignore[attr-defined]
+        assert token not in "".join(repr(each) + repr(vars(each)) for each in (remote, gateway, gateway._pools))
 
 
 def _is_refused(remote: Client) -> bool:

@@ -9,12 +9,19 @@ import pytest
 
 from longshore import producers
 from longshore.producers.aio.models import AsyncModels
+from longshore.producers.http.aio.client import AsyncHttpClient
+from longshore.producers.http.aio.job import AsyncHttpJob
+from longshore.producers.http.client import HttpClient
+from longshore.producers.http.job import HttpJob
+from longshore.producers.http.models import HttpModels
+from longshore.producers.http.then import HttpThen
 from longshore.producers.models.client import ModelsClient
 from longshore.producers.then import Then
 
 #: Says nothing.
 VAGUE = re.compile(r"\b(Any|object)\b")
 CLASSES = [getattr(producers, name) for name in producers.__all__] + [ModelsClient, AsyncModels, Then]
+CLASSES += [HttpClient, HttpJob, HttpModels, HttpThen, AsyncHttpClient, AsyncHttpJob]
 
 
 def functions(of: type) -> list[tuple[str, object]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
 
 from longshore.producers.aio.threads import client_closed
+from longshore.producers.http.aio.pools import ConnectionPools
 from longshore.producers.http.connection import (
-    AGENT,
     Cut,
     Document,
     GatewayConnection,
@@ -25,9 +24,6 @@ from longshore.producers.http.connection import (
 )
 from longshore.producers.http.errors import read_problem
 
-#: A request that lasts has a connection of its own; those that wait for jobs are bounded where they are made.
-_CONNECTIONS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=20.0)
-
 
 class AsyncGatewayConnection:
     """The gateway, for the coroutines of one event loop. It makes connections when they are first needed, and closes
@@ -38,7 +34,7 @@ class AsyncGatewayConnection:
 
     def __init__(self, connection: GatewayConnection) -> None:
         self._connection = connection
-        self._made: httpx.AsyncClient | None = None
+        self._pools = ConnectionPools(connection.auth)
         self._waits: set[asyncio.Timeout] = set()
         self._is_closed = False
 
@@ -58,9 +54,10 @@ class AsyncGatewayConnection:
         while True:
             retry_after_s = None
             try:
-                answer = await self._client.get(
-                    self._connection.at(path), params=given_params(params), timeout=time_limits(wait_s)
-                )
+                async with self._client() as client:
+                    answer = await client.get(
+                        self._connection.at(path), params=given_params(params), timeout=time_limits(wait_s)
+                    )
             except httpx.TransportError as error:
                 reason = outage_reason(error)
                 if is_final(error):
@@ -85,9 +82,10 @@ class AsyncGatewayConnection:
         """
         query = given_params(params)
         try:
-            async with self._client.stream(
-                "GET", self._connection.at(path), params=query, timeout=time_limits()
-            ) as answer:
+            async with (
+                self._client() as client,
+                client.stream("GET", self._connection.at(path), params=query, timeout=time_limits()) as answer,
+            ):
                 self._connection.has_answered = True
                 if not answer.is_success:
                     await answer.aread()
@@ -138,13 +136,9 @@ class AsyncGatewayConnection:
             self._is_closed = True
             for wait in self._waits:
                 wait.reschedule(asyncio.get_running_loop().time())
-        if self._made is not None:
-            await self._made.aclose()
+        await self._pools.close()
 
-    @property
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
         if self._is_closed:
             raise client_closed()
-        if self._made is None:
-            self._made = httpx.AsyncClient(auth=self._connection.auth, headers=AGENT, limits=_CONNECTIONS)
-        return self._made
+        return self._pools.client()

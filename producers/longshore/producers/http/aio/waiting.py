@@ -15,21 +15,23 @@ from longshore.producers.waiting import wait_timeout
 from longshore.shared.errors import UnknownJob
 from longshore.shared.ledger.records import JobRecord
 
-#: Requests that wait at the same time, each as long as the gateway lets it; each has a connection.
-MAX_LONG_POLLS: Final = 192
-#: Requests besides: if more jobs are waited for, they take turns here, a second each.
+#: Jobs that are waited for by a request each, which the gateway answers when the job has ended.
+MAX_LONG_POLLS: Final = 128
+#: Requests besides, of a second each, on which the others take turns.
 MAX_TURNS: Final = 64
 
 
 class JobWaits:
-    """The waits of one client, in one event loop.
+    """The waits of one client, in one event loop. If there are too many, those that have waited longest take turns: a
+    job that has run for long goes on for a while, and most jobs that are new end soon.
 
     :param gateway: where the jobs are.
     """
 
     def __init__(self, gateway: AsyncGatewayConnection) -> None:
         self._gateway = gateway
-        self._long = asyncio.Semaphore(MAX_LONG_POLLS)
+        #: The long polls, the oldest first; each ends when its time is made to run out.
+        self._long: dict[asyncio.Timeout, None] = {}
         self._turns = asyncio.Semaphore(MAX_TURNS)
 
     def outage(self) -> GatewayOutage:
@@ -39,14 +41,12 @@ class JobWaits:
     async def record(self, job: UUID, wait_s: float, outage: GatewayOutage) -> JobRecord:
         """The record of a job when it has ended, or after some seconds.
 
-        :param wait_s: seconds, at most. It is a second if many jobs are waited for.
+        :param wait_s: seconds, a few at most: others wait for their turn.
         :raises UnknownJob: the job no longer exists.
         :raises ServiceUnavailable: the gateway is away for longer than ``outage`` says, or the client was closed.
         """
-        is_crowded = self._long.locked()
-        async with self._gateway.until_closed(), self._turns if is_crowded else self._long:
-            wait_s = min(wait_s, SHOWN_POLL_S) if is_crowded else wait_s
-            return job_record(await self._gateway.get(f"/jobs/{job}", {"wait": wait_s}, wait_s=wait_s, outage=outage))
+        async with self._gateway.until_closed(), self._turns:
+            return await self._poll(job, wait_s, outage)
 
     async def wait_for_end(self, job: UUID, timeout: float | None) -> JobRecord:
         """The record of a job once it has ended.
@@ -87,9 +87,36 @@ class JobWaits:
 
     async def _end(self, job: UUID) -> JobRecord:
         outage = self.outage()
-        while not (record := await self.record(job, POLL_S, outage)).state.final:
-            pass
+        record = await self._long_poll(job, outage)
+        while record is None or not record.state.final:
+            if len(self._long) < MAX_LONG_POLLS:
+                record = await self._long_poll(job, outage)
+            else:
+                record = await self.record(job, SHOWN_POLL_S, outage)
         return record
+
+    async def _long_poll(self, job: UUID, outage: GatewayOutage) -> JobRecord | None:
+        """The record of a job once it has ended; ``None`` if others have taken its place."""
+        if len(self._long) >= MAX_LONG_POLLS:
+            oldest = next(iter(self._long))
+            del self._long[oldest]
+            oldest.reschedule(asyncio.get_running_loop().time())
+        try:
+            async with self._gateway.until_closed(), asyncio.timeout(None) as place:
+                self._long[place] = None
+                try:
+                    while not (record := await self._poll(job, POLL_S, outage)).state.final:
+                        pass
+                    return record
+                finally:
+                    self._long.pop(place, None)
+        except TimeoutError:
+            if not place.expired():
+                raise
+            return None
+
+    async def _poll(self, job: UUID, wait_s: float, outage: GatewayOutage) -> JobRecord:
+        return job_record(await self._gateway.get(f"/jobs/{job}", {"wait": wait_s}, wait_s=wait_s, outage=outage))
 
     async def _end_if_there(self, job: UUID) -> None:
         try:
