@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from longshore.shared.errors import InvalidInput
+from longshore.shared.model_formats.huggingface.adapter import read_adapter
 from longshore.shared.model_formats.huggingface.language import SIGNATURE
 from longshore.shared.specs.families import LoraConfig
 from longshore.shared.specs.train import TrainSpec
@@ -21,7 +23,7 @@ from longshore.shared.store.store import Store
 from longshore.shared.vocabulary import RuntimeName
 from longshore.workers.inputs.inline_blocks import InlineBlocks
 from longshore.workers.train.language.base import BaseVersion
-from longshore.workers.train.language.networks import add_adapter
+from longshore.workers.train.language.networks import add_adapter, save_adapter
 from longshore.workers.train.language.read_texts import open_texts
 from longshore.workers.train.language.trainer import Bases, train_language_model
 from longshore.workers.train.loop.context import TrainingContext
@@ -140,6 +142,36 @@ def test_an_adapter_that_no_engine_can_run_is_refused(tmp_path: Path, layer: str
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "tied")
     with pytest.raises(InvalidInput, match=f"^config.target_modules: '{layer}': chat:1 has no such linear layer"):
         add_adapter(model, LoraConfig(target_modules=(layer,)), "chat:1")
+
+
+def test_a_base_that_mixes_the_texts_of_a_block_has_a_block_for_each(store: Store, data: Path, tmp_path: Path) -> None:
+    save_language_model(tmp_path / "opt", "opt", ffn_dim=64, word_embed_proj_dim=64, tie_word_embeddings=True)
+    base = stored(store, tmp_path / "opt")
+    config: dict[str, object] = {"rank": 4, "context": 64}
+    _, metrics = trained(base, data, tmp_path / "settled", "lora", config)
+    _, alone = trained(base, data, tmp_path / "alone", "lora", {**config, "packing": False})
+    assert metrics == alone
+    with pytest.raises(InvalidInput, match=r"^config\.packing: true: the architecture of the base does not keep"):
+        trained(base, data, tmp_path / "refused", "lora", {**config, "packing": True})
+
+
+@pytest.mark.parametrize("dense", [[], [0]])
+def test_experts_are_not_adapted(tmp_path: Path, dense: list[int]) -> None:
+    """peft would, and no engine runs such an adapter.
+
+    :param dense: the layers without experts; parts of them have the names that parts of experts had.
+    """
+    experts: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16}
+    save_language_model(tmp_path / "experts", "qwen3_moe", mlp_only_layers=dense, **experts)
+    attention = ("k_proj", "o_proj", "q_proj", "v_proj")
+    if dense:
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / "experts")
+        with pytest.raises(InvalidInput, match=r"^config\.target_modules: .* these are also names of experts"):
+            add_adapter(model, LoraConfig(), "chat:1")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "experts")
+    save_adapter(add_adapter(model, LoraConfig(target_modules=attention if dense else ()), "chat:1"), tmp_path / "made")
+    paths = {name: tmp_path / "made" / name for name in ("adapter_config.json", "adapter_model.safetensors")}
+    assert {layer.module.rpartition(".")[-1] for layer in read_adapter(paths, "path").layers} == set(attention)
 
 
 def test_batches_that_are_added_up_are_one_batch(base: BaseVersion, data: Path, tmp_path: Path) -> None:

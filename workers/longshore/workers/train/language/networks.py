@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from longshore.shared.errors import InvalidInput
 from longshore.shared.specs.families import CausalLmConfig, LoraConfig
 from longshore.workers.train.language.tokenizer import PAD, LanguageTokenizer
@@ -52,13 +54,15 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig, base: str) -> PeftMo
     """Freeze a model and put an adapter on it, in float32, with weights from torch's global generator.
 
     :param base: the name of the version.
-    :raises InvalidInput: it has no linear layer of one of the names, or that layer is the embedding of tokens, too.
+    :raises InvalidInput: it has no linear layer of one of the names, or that layer is the embedding of tokens, too, or
+        the name is also that of experts.
     """
     from peft import LoraConfig as PeftConfig
     from peft import get_peft_model
 
-    names = list(config.target_modules)
     layers = _linear_layers(model)
+    # Not "all-linear": with it, peft adapts the experts of some models, too, which no engine can run.
+    names = list(config.target_modules) or sorted(layers - _output_layers(model))
     for name in names:
         if name not in layers:
             known = ", ".join(sorted(layers))
@@ -68,7 +72,7 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig, base: str) -> PeftMo
         r=config.rank,
         lora_alpha=config.alpha or 2 * config.rank,
         lora_dropout=config.dropout,
-        target_modules=names or "all-linear",
+        target_modules=names,
         bias="none",
     )
     # The library writes it into the adapter: it is a folder of this worker.
@@ -76,7 +80,17 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig, base: str) -> PeftMo
     with warnings.catch_warnings():
         # peft asks transformers for a property under the name that it had before.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        return get_peft_model(model, settings)
+        # On experts, which are refused below.
+        warnings.filterwarnings("ignore", "The following .*_pattern keys did not match", RuntimeWarning)
+        adapted = get_peft_model(model, settings)
+    if experts := sorted(settings.target_parameters or ()):
+        # Of a model with experts in some layers only, the other layers can have names that experts had before.
+        raise InvalidInput(
+            "config.target_modules",
+            f"{', '.join(names)}: of {base} these are also names of experts, {', '.join(experts)}, which are not "
+            "adapted; name the layers of attention alone, such as q_proj and v_proj",
+        )
+    return adapted
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
@@ -90,12 +104,20 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     path.write_text(json.dumps(settings, indent=2, sort_keys=True))
 
 
+def _output_layers(model: PreTrainedModel) -> set[str]:
+    """The name of the layer that computes the logits."""
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return {path.rsplit(".", 1)[-1] for path, layer in model.named_modules() if layer is head}
+
+
 def _linear_layers(model: PreTrainedModel) -> set[str]:
     """The names of the layers that an adapter can change: not the output layer if it is the embedding of tokens."""
+    from transformers.pytorch_utils import Conv1D
+
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     shared = head if head is not None and head.weight is model.get_input_embeddings().weight else None
     return {
         path.rsplit(".", 1)[-1]
         for path, layer in model.named_modules()
-        if type(layer).__name__ in ("Linear", "Conv1D") and layer is not shared
+        if isinstance(layer, nn.Linear | Conv1D) and layer is not shared
     }

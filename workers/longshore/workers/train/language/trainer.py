@@ -22,7 +22,7 @@ from longshore.workers.families.registry import get_family
 from longshore.workers.generate.version import LanguageVersion
 from longshore.workers.train.language.base import BaseVersion, load_model
 from longshore.workers.train.language.documents import DocumentReader
-from longshore.workers.train.language.network import CausalNetwork, check_packing
+from longshore.workers.train.language.network import CausalNetwork, keeps_texts_apart
 from longshore.workers.train.language.networks import add_adapter, build_decoder
 from longshore.workers.train.language.objectives import FIELDS, Fill, Objective, next_tokens, preferences
 from longshore.workers.train.language.pairs import PairReader
@@ -126,8 +126,7 @@ class _LanguageRun:
         trained, pairs = model if adapter is None else adapter, self.spec.task == "preference"
         network = PreferenceNetwork(trained) if pairs else CausalNetwork(trained, packing=self.config.packing)
         self.context.strategy.prepare(network, self.context.device, self.spec.seed)
-        if self.config.packing and not pairs:
-            check_packing(network, vocabulary)
+        notes = self._settle_packing(network, vocabulary)
         if self.config.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
         objective = self._objective(network, tokenizer, context, vocabulary)
@@ -145,9 +144,22 @@ class _LanguageRun:
             else {},
             base=self.bases.base,
             metrics=metrics,
-            notes=(*result.notes, *objective.notes),
+            notes=(*result.notes, *objective.notes, *notes),
             summary=result.summary,
         )
+
+    def _settle_packing(self, network: CausalNetwork, vocabulary: int) -> tuple[str, ...]:
+        """Have a block for each text if the architecture does not keep them apart. Returns notes.
+
+        :raises InvalidInput: blocks with several texts were asked for.
+        """
+        if not network.packing or keeps_texts_apart(network, vocabulary):
+            return ()
+        fault = "the architecture of the base does not keep the texts of a block apart"
+        if "packing" in self.spec.config:
+            raise InvalidInput("config.packing", f"true: {fault}; leave it out, or give false")
+        network.packing = False
+        return (f"{fault}, so that each text has a block of its own (config.packing is false)",)
 
     def _prepare(self) -> tuple[PreTrainedModel, PeftModel | None, LanguageTokenizer, int]:
         """The model, its adapter, the tokenizer, and the tokens of a block."""
@@ -192,7 +204,7 @@ class _LanguageRun:
         :param vocabulary: tokens of the network.
         """
         reader, spec = DocumentReader(tokenizer, self.streams.layout), self.spec
-        fill = Fill(context, self.config.packing, tokenizer.end or 0, self.context.device)
+        fill = Fill(context, network.packing, tokenizer.end or 0, self.context.device)
         if self.streams.layout == "preference":
             pairs = PairReader(reader, context, spec.truncate_prompt)
             texts = self.streams.tokenize_pairs(pairs, self.folder)
