@@ -29,12 +29,24 @@ ROWS = {
     "the chat template refuses it: no such words": {"messages": [{"role": "user", "content": "refuse"}]},
     r"messages\[0\].role: 'wizard'": {"messages": [{"role": "wizard", "content": "a"}]},
     r"messages\[1\].content: missing": {"messages": [USER, {"role": "user"}]},
+    r"messages\[0\].tool_calls: 5; give a list of": {"messages": [{"role": "assistant", "tool_calls": 5}]},
+    r"messages\[0\].tool_calls\[1\]: 'b'; give": {
+        "messages": [{"role": "assistant", "content": "a", "tool_calls": [{"function": {}}, "b"]}]
+    },
     "column 'temperature': -1": {"messages": [USER], "temperature": -1},
     "max_tokens: 600.* give at most": {"messages": [USER], "max_tokens": 600},
     "min_tokens.* more than max_tokens": {"messages": [USER], "min_tokens": 9, "max_tokens": 3},
     "messages: 'hello'": {"messages": "hello"},
     "": {"messages": [USER], "max_tokens": 3},
 }
+
+
+def deep(levels: int) -> JsonValue:
+    """A schema of lists in each other."""
+    schema: JsonValue = {"type": "string"}
+    for _ in range(levels):
+        schema = {"items": schema}
+    return schema
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +117,8 @@ def test_choices_and_regular_expressions_hold_in_every_row(client: Client, folde
         ({"schema": {}, "regex": "a"}, "regex"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}], "choices": ["a"]}, "tools"),
         ({"tools": [{"type": "function", "function": {"name": "no name"}}]}, "tools[0]"),
+        ({"schema": deep(300)}, "schema"),
+        ({"schema": deep(3000)}, "schema"),
         ({"temperature": -1}, "temperature"),
         ({"max_new_tokens": 4}, "max_new_tokens"),
     ],
@@ -115,6 +129,7 @@ def test_options_that_cannot_be_followed_are_refused(
     with pytest.raises(InvalidInput) as raised:
         client.generate(MODEL, [[USER]], **options)  # type: ignore[arg-type]
     assert raised.value.field == field
+    assert len(raised.value.reason) < 400
 
 
 def test_tools_without_a_place_in_the_template_are_refused(client: Client, folder: Path) -> None:

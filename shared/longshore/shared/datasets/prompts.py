@@ -21,6 +21,8 @@ Message: TypeAlias = dict[str, JsonValue]
 
 #: Who can have written a message.
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
+#: A call of a function in a message.
+_CALL: Final = '{"type": "function", "function": {"name": "...", "arguments": {...}}}'
 #: Options whose values are texts, which stand in a column as they are.
 TEXT_OPTIONS: Final = ("system", "prefix", "tool_choice")
 
@@ -109,7 +111,17 @@ def _message(index: int, value: object) -> Message:
         raise ValueError(f"{where}.content: missing; give a text")
     if not isinstance(content, str | None):
         raise ValueError(f"{where}.content: {shorten(content)}; give a text")
+    _check_calls(f"{where}.tool_calls", message.get("tool_calls"))
     return {**message, "content": content}
+
+
+def _check_calls(where: str, calls: object) -> None:
+    """Templates read the items of a list of calls; most would write anything else as none, and lose it."""
+    if not isinstance(calls, list | tuple | None):
+        raise ValueError(f"{where}: {shorten(calls)}; give a list of {_CALL}")
+    for index, call in enumerate(calls or ()):
+        if not isinstance(call, Mapping):
+            raise ValueError(f"{where}[{index}]: {shorten(call)}; give {_CALL}")
 
 
 def _joined(where: str, parts: Sequence[object]) -> str:

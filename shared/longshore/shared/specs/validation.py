@@ -31,9 +31,12 @@ def build(kind: type[M], values: Mapping[str, object], prefix: str = "", *, any_
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        first = errors[0]
         path = [str(step) for step in first["loc"]]
         field = prefix + (path[0] if path else "")
+        if any(each["msg"].startswith("Recursion error") for each in errors):
+            raise InvalidInput(field, "it is nested too deeply") from None
         if first["type"] == "extra_forbidden" and len(path) > 1:
             raise InvalidInput(field, f"unknown key {'.'.join(path[1:])}") from None
         if first["type"] == "extra_forbidden":

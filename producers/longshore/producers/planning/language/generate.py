@@ -73,7 +73,10 @@ class GenerationPlanner:
         :raises InvalidInput: one of them is wrong; names it.
         """
         options = with_schema(request.options)
-        key = f"generate {request.model} {sorted(options.items())!r}"
+        try:
+            key = f"generate {request.model} {sorted(options.items())!r}"
+        except RecursionError:
+            raise InvalidInput("tools" if "tools" in options else "schema", "it is nested too deeply") from None
         target = self._targets.get(key) or self._known.get(key)
         if not isinstance(target, GenerationTarget):
             reference = ModelReference.parse(request.model)
