@@ -13,8 +13,8 @@ from tests.waiting import TIMEOUT_S
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
-def on_a_terminal(command: Sequence[str], environment: Mapping[str, str], columns: int) -> str:
-    """What a command writes on a terminal, with its escape sequences. It must end with status 0."""
+def on_a_terminal(command: Sequence[str], environment: Mapping[str, str], columns: int, status: int = 0) -> str:
+    """What a command writes on a terminal, with its escape sequences. It must end with this status."""
     screen, terminal = pty.openpty()
     settings = {**environment, "TERM": "xterm-256color", "COLUMNS": str(columns)}
     process = subprocess.Popen(command, env=settings, stdout=terminal, stderr=terminal)
@@ -27,7 +27,7 @@ def on_a_terminal(command: Sequence[str], environment: Mapping[str, str], column
         pass
     finally:
         os.close(screen)
-    assert process.wait(TIMEOUT_S) == 0, shown
+    assert process.wait(TIMEOUT_S) == status, shown
     return shown.decode()
 
 

@@ -80,7 +80,8 @@ def sweep(
 def check_grace(grace: timedelta) -> timedelta:
     """:raises InvalidInput: a grace period is under two hours."""
     if grace < MIN_GRACE:
-        raise InvalidInput("grace", f"{grace} is too short for jobs that are being submitted now; give 2h or more")
+        hours = grace / timedelta(hours=1)
+        raise InvalidInput("grace", f"{hours:g}h is too short for jobs that are being submitted now; give 2h or more")
     return grace
 
 

@@ -244,7 +244,7 @@ def test_failed_rows_that_are_allowed_are_noted(longshore: CommandLine, trained:
         ("jobs show churn", "job: 'churn' is not a job id"),
         ("jobs list --since soon", "since: 'soon' is not a duration"),
         ("jobs list --mine --producer me", "--mine: write either --mine or --producer"),
-        ("jobs wait 01890a5d-ac96-774b-bcce-b302099a8057", "there is no job 01890a5d-ac96-774b-bcce-b302099a8057"),
+        ("jobs wait 01890a5d-ac96-774b-bcce-b302099a8057", "b302099a8057; see longshore jobs list"),
         ("models show digits:9", "there is no digits:9"),
         ("models promote digits:1 2", "alias: '2' is not an alias"),
     ],

@@ -96,6 +96,13 @@ def test_pages_and_columns(longshore: CommandLine, jobs: list[Job]) -> None:
     assert longshore("jobs", "list", "--producer", "nobody").err == "no jobs\n"
 
 
+def test_the_column_by_which_a_list_is_sorted_is_shown(cluster: Cluster, jobs: list[Job]) -> None:
+    command = [*PROGRAM, "jobs", "list", "--sort=-submitted"]
+    lines = without_escapes(on_a_terminal(command, cluster.environment, 60)).splitlines()
+    assert "SUBMITTED" in lines[0].split()
+    assert max(map(len, lines)) <= 60
+
+
 def test_last_is_the_newest_job_of_this_producer(
     cluster: Cluster, longshore: CommandLine, client: Client, jobs: list[Job], tmp_path: Path
 ) -> None:

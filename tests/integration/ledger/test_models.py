@@ -69,6 +69,10 @@ def test_what_does_not_exist_is_answered_with_what_does(ledger: Ledger) -> None:
     add(ledger)
     add(ledger, alias="production")
     assert message("letters@best") == "there is no model 'letters'; the models are digits"
+    add(ledger, "letters")
+    ledger.models.delete([ModelReference("letters", 1)], by="me")
+    assert message("numbers") == "there is no model 'numbers'; the models are digits"
+    assert message("letters@best").startswith("letters has no version any more; ")
     assert message("digits:7") == "there is no digits:7; versions: 1 to 2; aliases: production"
     assert message("digits@best") == "there is no digits@best; versions: 1 to 2; aliases: production"
 

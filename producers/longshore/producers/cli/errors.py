@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import click
 
-from longshore.shared.errors import LongshoreError
+from longshore.shared.errors import LongshoreError, UnknownJob
 
 EXIT_FAILED = 1
+_NO_JOB = re.compile(r"there is no job \S+$")
 #: 128 plus the number of the signal, as in shells: SIGINT, SIGPIPE.
 EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141
 
@@ -31,7 +33,8 @@ def exit_code(error: BaseException, *, debug: bool = False) -> int:
         _print_error(_usage_message(error))
         return error.exit_code
     if isinstance(error, LongshoreError):
-        _print_error(str(error))
+        remedy = "; see longshore jobs list" if isinstance(error, UnknownJob) and _NO_JOB.search(str(error)) else ""
+        _print_error(f"{error}{remedy}")
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         _print_error(str(error) or "interrupted")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
@@ -30,6 +30,8 @@ MAX_LIMIT = 1_000_000
 TABLE_LIMIT = 30
 #: To how many characters the cells of a column that was chosen are cut, if they can be cut at all.
 MIN_CHOSEN = 6
+#: The rank of the column by which a list is sorted.
+SORTED_RANK = 1
 #: The default number of records in JSON.
 JSON_LIMIT = 100
 
@@ -134,12 +136,17 @@ def sort_records(records: Iterable[R], columns: Sequence[ListColumn[R]], order: 
     return sorted(known, key=key, reverse=order.startswith("-")) + unknown  # type: ignore[arg-type]
 
 
-def print_records(records: Sequence[R], columns: Sequence[ListColumn[R]], names: Sequence[str] | None) -> None:
+def print_records(
+    records: Sequence[R], columns: Sequence[ListColumn[R]], names: Sequence[str] | None, order: str | None = None
+) -> None:
     """Print a table of records.
 
     :param names: the columns of ``--columns``, all of which are shown; ``None`` shows the default ones that fit.
+    :param order: that of ``--sort``: its column is among the first that are shown.
     """
     if names is None:
+        by = (order or "").removeprefix("-")
+        columns = [_ranked_first(column) if column.name == by else column for column in columns]
         chosen = [column for column in columns if column.is_default]
         headers = [column.column for column in chosen]
     else:
@@ -150,6 +157,13 @@ def print_records(records: Sequence[R], columns: Sequence[ListColumn[R]], names:
             for each in chosen
         ]
     print_table(headers, [[column.text(record) for column in chosen] for record in records], hint=None)
+
+
+def _ranked_first(column: ListColumn[R]) -> ListColumn[R]:
+    """A column by which a list is sorted. One of rank 0 is shown already, or has another form there."""
+    if not column.column.rank:
+        return column
+    return replace(column, column=replace(column.column, rank=SORTED_RANK), is_default=True)
 
 
 def _column_list(text: str, names: Sequence[str]) -> tuple[str, ...]:

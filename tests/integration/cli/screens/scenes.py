@@ -5,7 +5,7 @@ Ages are such that the texts made of them stay the same for minutes, however slo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -239,6 +239,19 @@ class Scene:
     prepare: Callable[[Ledger], tuple[str, ...]]
     #: Whether no line is wider than the terminal. The lines of logs are as long as they are.
     fits: bool = True
+    widths: Sequence[int] = (60, 80, 120)
+    exit_code: int = 0
+
+
+def _refused(*words: str) -> Scene:
+    """Words with a mistake, where there are three jobs. The message is the same on every terminal."""
+
+    def prepare(ledger: Ledger) -> tuple[str, ...]:
+        busy_worker(ledger)
+        queued(ledger, training(2))
+        return words
+
+    return Scene(prepare, fits=False, widths=(80,), exit_code=2)
 
 
 SCENES: dict[str, Scene] = {
@@ -256,5 +269,13 @@ SCENES: dict[str, Scene] = {
     "show-training": Scene(_command("jobs", "show", of=running)),
     "show-failed": Scene(_command("jobs", "show", of=failed)),
     "show-failed-rows": Scene(_command("jobs", "show", of=failed_rows)),
+    "unknown-job": _refused("jobs", "show", "019ac1f2-ffff-774b-bcce-b302099a8057"),
+    "unknown-start": _refused("jobs", "cancel", "019ac1f3"),
+    "ambiguous-start": _refused("jobs", "retry", "019ac1f2"),
+    "no-job-id": _refused("jobs", "logs", "cifar"),
+    "unknown-model": _refused("models", "show", "cifra:2"),
+    "mistyped-option": _refused("jobs", "list", "--stat", "running"),
+    "unknown-state": _refused("jobs", "list", "--state", "runing"),
+    "unknown-column": _refused("jobs", "list", "--sort", "tok"),
     "logs": Scene(_command("jobs", "logs", of=logged), fits=False),
 }

@@ -21,7 +21,6 @@ from tests.integration.cli.screens.scenes import SCENES, stay_alive
 from tests.integration.command_line import PROGRAM, without_settings
 from tests.terminal import on_a_terminal, without_escapes
 
-WIDTHS = (60, 80, 120)
 EXPECTED = Path(__file__).parent / "expected"
 #: Times of day and addresses, with texts of the same width.
 SAME_WIDTH = (
@@ -53,9 +52,9 @@ def test_a_screen_is_as_expected_and_fits(services: Settings, ledger: Ledger, na
     scene = SCENES[name]
     command = [*PROGRAM, *scene.prepare(ledger)]
     environment = {**without_settings(), **services.environment(), "TZ": "UTC"}
-    for width in WIDTHS:
+    for width in scene.widths:
         stay_alive(ledger)
-        shown = without_escapes(on_a_terminal(command, environment, width))
+        shown = without_escapes(on_a_terminal(command, environment, width, scene.exit_code))
         for pattern, text in SAME_WIDTH:
             shown = pattern.sub(text, shown)
         shown = ADDRESSES.sub("", shown)

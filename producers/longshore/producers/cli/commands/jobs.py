@@ -111,7 +111,7 @@ def list_jobs(
             print_json([job_document(record) for record in page])
         else:
             next_page = page[-1].id if len(records) > count else None
-            print_jobs(ledger, page, columns, next_page, is_sorted=sort is not None)
+            print_jobs(ledger, page, columns, next_page, order=sort)
 
 
 @jobs.command()

@@ -70,22 +70,22 @@ def print_jobs(
     names: Sequence[str] | None,
     next_page: UUID | None = None,
     *,
-    is_sorted: bool = False,
+    order: str | None = None,
 ) -> None:
     """Print a table of jobs. On a terminal, ids are shortened.
 
     :param names: as in :func:`~longshore.producers.cli.lists.print_records`.
     :param next_page: the last job of a page after which there are more.
-    :param is_sorted: by a column, rather than the newest first.
+    :param order: that of ``--sort``; ``None`` for the newest first.
     """
     ids = [record.id for record in records]
     ids += [record.extends for record in records if record.extends is not None]
     shown = short_ids(ledger, [*ids, *([] if next_page is None else [next_page])]) if sys.stdout.isatty() else {}
-    print_records(records, job_columns(shown), names)
+    print_records(records, job_columns(shown), names, order)
     if not records:
         note("no jobs")
     if next_page is not None:
-        option = "--after" if is_sorted else "--before"
+        option = "--after" if order is not None else "--before"
         note(f"there are more: {option} {shown.get(next_page, next_page)} lists the next ones, --limit more at once")
 
 

@@ -56,7 +56,9 @@ def what_is_kept(ledger: Ledger, record: JobRecord, who: str) -> tuple[str, ...]
         if checkpoint is not None and isinstance(epochs, int) and checkpoint.epoch > epochs:
             kept.append(f"the checkpoint after its last epoch is kept, and {who} goes on from it")
         elif checkpoint is not None:
-            kept.append(f"the checkpoint of epoch {checkpoint.epoch} of {epochs} is kept, and {who} goes on from it")
+            kept.append(
+                f"the checkpoint of epoch {checkpoint.epoch:,} of {epochs:,} is kept, and {who} goes on from it"
+            )
         elif record.extends is not None:
             kept.append(f"{who} goes on from the last checkpoint of {record.extends}, which it extends")
     return tuple(kept)
@@ -69,7 +71,9 @@ def _ending(record: JobRecord, epoch: int | None = None) -> str:
     """
     if record.kind == JobKind.TRAIN:
         # The progress of a training counts its epochs once it has succeeded.
-        at = "" if epoch is None else f" after epoch {epoch} of {record.spec.get('epochs')}"
+        epochs = record.spec.get("epochs")
+        total = f"{epochs:,}" if isinstance(epochs, int) else "?"
+        at = "" if epoch is None else f" after epoch {epoch:,} of {total}"
     else:
         at = f" at {progress}" if record.started_at is not None and (progress := progress_text(record)) else ""
     reason = "" if record.error in (None, str(record.state)) else f": {record.error}"

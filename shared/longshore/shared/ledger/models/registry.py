@@ -208,7 +208,10 @@ class Models:
         if not versions and deleted is not None:
             return f"{reference} was deleted {_by(*deleted)}; {reference.name} has no version"
         if not versions:
-            names = [row.name for row in records(conn, ModelRecord).execute(statements.models.LIST_MODELS)]
+            models = records(conn, ModelRecord).execute(statements.models.LIST_MODELS).fetchall()
+            if any(model.name == reference.name for model in models):
+                return f"{reference.name} has no version any more; `longshore models history` shows who deleted them"
+            names = [model.name for model in models if model.versions]
             known = f"the models are {', '.join(names[:10])}" if names else "no model has been trained or imported yet"
             return f"there is no model {reference.name!r}; {known}"
         aliases = sorted({alias for version in versions for alias in version.aliases})

@@ -49,6 +49,11 @@ def test_overfitting_names_the_epochs() -> None:
     assert "early_stopping=5" in said
 
 
+def test_a_slow_rise_begins_where_it_begins() -> None:
+    slow = [0.5 + 0.01 * epoch for epoch in range(20)]
+    assert "val_loss rises from epoch 3 on, to 0.69 in the last one; best epoch 1, with 0.5;" in notes(FALLING, slow)
+
+
 @pytest.mark.parametrize(
     ("train", "validation"),
     [
@@ -80,6 +85,7 @@ def test_a_loss_that_ends_above_its_start() -> None:
 def test_a_loss_above_that_of_guessing() -> None:
     assert "is 8 in the last epoch, and guessing gives 0.693" in notes([90.0, 30.0, 40.0, 8.0])
     assert "learning_rate" not in notes([90.0, 30.0, 20.0, 8.0]), "it falls"
+    assert "is 8 in" in notes([90.0, 30.0, 20.0, 8.0], [90.0, 20.0, 19.0, 24.0]), "the others do not fall"
     assert "is 0.695 in the last epoch, and guessing gives 0.693" in notes([27e3, 0.71, 0.7, 0.695]), "dead units"
     assert not notes([0.72, 0.7, 0.695, 0.695]), "nothing can be learned"
     assert "learning_rate" not in notes([27e3, 0.71, 0.5, 0.4]), "it has recovered"

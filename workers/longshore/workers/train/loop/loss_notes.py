@@ -40,10 +40,12 @@ def loss_notes(spec: TrainSpec, signature: Signature, history: TrainingHistory) 
     if len(history.train_losses) < _FEWEST_EPOCHS:
         return ()
     scale = _scale(signature, history.train_losses)
-    note = _rate_note(spec, signature, history, scale, _lower("learning_rate", spec.learning_rate))
+    remedy = _lower("learning_rate", spec.learning_rate)
+    note = _rate_note(spec, signature, history, scale, remedy)
     if note is None and spec.early_stopping is None:
         # Early stopping has kept the best epoch, and another note says why the training has ended.
         note = _overfitting_note(history, scale, _SMALLER_NETWORK) or _falling_note(spec, history, scale)
+        note = note or _lost_note(spec, signature, history.train_losses, scale, remedy)
     return () if note is None else (note,)
 
 
@@ -92,7 +94,7 @@ def _rate_note(
     # The loss of distillation is another one.
     is_comparable = signature.task == "classification" and spec.teacher is None
     if is_comparable and _is_no_better_than_guessing(train, scale, shaky=any(rises)):
-        return f"train_loss is {train[-1]:.3g} in the last epoch, and guessing gives {scale:.3g}: {remedy}"
+        return _guessing_text(train[-1], scale, remedy)
     last = rises[len(rises) // 2 :]
     if sum(last) < max(_JUMPS, _JUMP_SHARE * len(last)):
         return None
@@ -115,12 +117,25 @@ def _overfitting_note(history: TrainingHistory, scale: float, remedies: str) -> 
     above = len(list(itertools.takewhile(lambda loss: loss > limit, reversed(validation))))
     if above < _OVERFIT_EPOCHS or train[-1] >= train[best]:
         return None
-    rises = history.first_epoch + len(validation) - above
+    floor = lowest + _NOISE * scale
+    rising = len(list(itertools.takewhile(lambda loss: loss > floor, reversed(validation))))
+    rises = history.first_epoch + len(validation) - rising
     return (
         f"overfitting: val_loss rises from epoch {rises} on, to {validation[-1]:.3g} in the last one; best epoch "
         f"{history.first_epoch + best}, with {lowest:.3g}; early_stopping={_PATIENCE} keeps the best epoch; more rows, "
         f"{remedies} help"
     )
+
+
+def _lost_note(spec: TrainSpec, signature: Signature, train: Sequence[float], scale: float, remedy: str) -> str | None:
+    """On a classifier that is still far worse than guessing, whatever its loss does."""
+    if signature.task != "classification" or spec.teacher is not None or train[-1] <= _WORSE * scale:
+        return None
+    return _guessing_text(train[-1], scale, remedy)
+
+
+def _guessing_text(loss: float, scale: float, remedy: str) -> str:
+    return f"train_loss is {loss:.3g} in the last epoch, and guessing gives {scale:.3g}: {remedy}"
 
 
 def _falling_note(spec: TrainSpec, history: TrainingHistory, scale: float) -> str | None:

@@ -44,7 +44,7 @@ def list_models(options: Options, columns: tuple[str, ...] | None, sort: str | N
     if options.as_json:
         print_json(records)
     else:
-        print_records(records, model_columns(), columns)
+        print_records(records, model_columns(), columns, sort)
         if not records:
             note("no models; longshore train and longshore models import make them")
 
@@ -63,7 +63,7 @@ def versions(options: Options, name: str, columns: tuple[str, ...] | None, sort:
     if options.as_json:
         print_json([version_document(record) for record in records])
     else:
-        print_records(records, version_columns(), columns)
+        print_records(records, version_columns(), columns, sort)
 
 
 @models.command()

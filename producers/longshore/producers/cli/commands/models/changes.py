@@ -36,7 +36,7 @@ def history(
     if options.as_json:
         print_json([change_document(change) for change in changes])
         return
-    print_records(changes, change_columns(), columns)
+    print_records(changes, change_columns(), columns, sort)
     if not changes:
         note(f"nobody has moved an alias of {model}; `longshore models promote` does")
 
