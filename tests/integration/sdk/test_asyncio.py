@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 
 from longshore.producers import AsyncClient, Infer, Progress
@@ -220,6 +222,24 @@ def test_a_wait_ends_by_its_timeout_and_leaves_the_job(target: Target, tmp_path:
                 await job
         assert not (await job.state()).final
         await job.cancel()
+
+    target.run(work)
+
+
+def test_the_outcome_of_a_job_has_its_rows_and_their_errors(target: Target) -> None:
+    pixels = pa.array([IMAGES[0].tolist(), None, IMAGES[2].tolist()])
+
+    async def work(client: AsyncClient) -> None:
+        job = await client.infer("digits", pa.table({"pixels": pixels}), max_row_errors=1)
+        with pytest.raises(WaitTimeout):
+            await client.outcome(await client.infer("digits", IMAGES[:1], device="gpu"))
+        await job
+        outcome = await client.outcome(job)
+        assert (outcome.job, outcome.state, outcome.rows_total, outcome.rows_failed) == (job.id, "succeeded", 3, 1)
+        streamed = [(row.row, row.output) async for row in job.stream()]
+        assert [(row.row, json.loads(row.output)) for row in outcome.results] == streamed
+        assert [(error.row, "pixels" in error.error) for error in outcome.errors] == [(1, True)]
+        assert [row for row, _ in streamed] == [0, 2]
 
     target.run(work)
 

@@ -273,6 +273,13 @@ def test_certificates_are_checked(cluster: Cluster, tmp_path: Path, monkeypatch:
         with Client(gateway.url, token=gateway.token()) as remote:
             assert remote.models.get("digits").version == 1
 
+        async def infer() -> State:
+            async with AsyncClient(gateway.url, token=gateway.token()) as remote:
+                await remote.warm_up("digits")
+                return await (await (await remote.infer("digits", IMAGES[:1]))).state()
+
+        assert asyncio.run(infer()) is State.SUCCEEDED
+
 
 def test_uploaded_files_are_the_data_of_jobs(gateway: RunningGateway, remote: Client, tmp_path: Path) -> None:
     table = digits.table(IMAGES[:30], LABELS[:30])

@@ -84,6 +84,11 @@ class AsyncHttpClient(AsyncClient):
             ],
         )
 
+    async def warm_up(self, model: str | None = None) -> None:
+        """See :meth:`Client.warm_up`."""
+        await self._threads.call(self._client.warm_up, model)
+        await self._gateway.get("/jobs", {"limit": 1}, outage=self._waits.outage())
+
     async def upload_file(self, path: str | os.PathLike[str], *, expires_after: str | timedelta | None = None) -> str:
         """See :meth:`HttpClient.upload_file`. Only over HTTP."""
         return await self._threads.call(self._client.upload_file, path, expires_after=expires_after)
