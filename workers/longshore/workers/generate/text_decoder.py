@@ -28,6 +28,8 @@ class TextDecoder:
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
         self._tokenizer = tokenizer
         self._stops = stops
+        #: Tokens without a text. Bytes on both sides of one can be a character.
+        self._special = {id_ for id_, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         self._held_back = ""
         #: Tokens whose text was given and that are decoded with those after them: decoders join some tokens.
         self._context: list[int] = []
@@ -37,7 +39,7 @@ class TextDecoder:
 
     def add(self, tokens: Sequence[int]) -> str:
         """Take the next tokens. Returns what they add to the text: whole characters, and nothing of a stop text."""
-        self._pending += tokens
+        self._pending += [token for token in tokens if token not in self._special]
         if len(self._pending) < self._looks_at:
             return ""
         before = len(self._decode(self._context))
