@@ -90,6 +90,15 @@ def test_no_part_of_a_stop_text_comes(byte_level: Tokenizer) -> None:
         assert (final or decoded(byte_level, tokens)).startswith(text)
 
 
+@pytest.mark.parametrize("before", ["🙂🙂🙂", "é🙂é🙂日本語", "ÿ" * 9])
+def test_a_stop_text_is_found_behind_characters_of_many_bytes(byte_fallback: Tokenizer, before: str) -> None:
+    tokens = byte_fallback.encode(f"{before}\n").ids
+    assert len(tokens) > len(before) + 1
+    stop = StopTexts(byte_fallback, Sampling(max_tokens=99, stop=("\n",)))
+    assert stop.cut(tokens[:-1]) is None
+    assert stop.cut(tokens) == before
+
+
 def test_what_cannot_become_a_stop_text_comes_at_once(byte_level: Tokenizer) -> None:
     decoder = TextDecoder(byte_level, ["END", "\n\n"])
     texts = [decoder.add(byte_level.encode(part).ids) for part in ("the E", "N", "T\n", "sea", "\n")]

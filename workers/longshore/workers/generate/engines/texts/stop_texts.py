@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from longshore.workers.generate.engines.base import Sampling
 
@@ -12,7 +13,11 @@ if TYPE_CHECKING:
 
 #: Tokens before the place where a stop text can begin that are decoded with it: a decoder can drop a space at the start
 #: of a text, and the first tokens can be the rest of a character.
-_CONTEXT_TOKENS = 8
+_CONTEXT_TOKENS: Final = 8
+#: Tokens of some tokenizers that stand for one byte, and not for the first one of a character.
+_INNER_BYTE: Final = re.compile(r"<0x[89AB][0-9A-F]>")
+#: Such bytes of one character, at most.
+_MAX_INNER_BYTES: Final = 3
 
 
 class StopTexts:
@@ -30,10 +35,20 @@ class StopTexts:
 
         :param tokens: all tokens of the text.
         """
-        end = self._tokenizer.decode(tokens[-self._tokens :], skip_special_tokens=True)
+        end = self._tokenizer.decode(tokens[self._start(tokens) :], skip_special_tokens=True)
         if not any(stop in end for stop in self._stops):
             return None
         return cut_text(self._tokenizer, tokens, self._stops, self._min_tokens)
+
+    def _start(self, tokens: Sequence[int]) -> int:
+        """From where on tokens are looked at. If it is within a character, no byte up to the next word has a text."""
+        start = max(0, len(tokens) - self._tokens)
+        for _ in range(_MAX_INNER_BYTES):
+            piece = self._tokenizer.id_to_token(tokens[start]) if start else None
+            if piece is None or _INNER_BYTE.fullmatch(piece) is None:
+                break
+            start -= 1
+        return start
 
 
 def cut_text(tokenizer: Tokenizer, tokens: Sequence[int], stops: Sequence[str], min_tokens: int) -> str | None:
