@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,6 +63,13 @@ def test_a_prompt_begins_with_the_token_that_the_tokenizer_puts_there_and_messag
     assert prompt[1] != 0
     assert chat[0] == 0
     assert chat[1] != 0
+
+
+def test_a_version_with_an_encoder_takes_no_prefix(version: LanguageVersion) -> None:
+    translator = replace(version, model=replace(version.model, encoder_decoder=True))
+    error = "prefix: the version has an encoder, which would read it as a part of the prompt; leave it out"
+    assert error_of(translator, {"prompt": "the cat", "prefix": "le"}) == error
+    assert read_one(translator, {"prompt": "the cat", "prefix": None}).prefix == ""
 
 
 def test_a_system_text_stands_on_a_line_before_a_prompt_and_a_prefix_behind_it(version: LanguageVersion) -> None:

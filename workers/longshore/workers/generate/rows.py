@@ -102,6 +102,8 @@ class RowReader:
         """What is tokenized for a row, or what is wrong with it."""
         try:
             options = self._options.override(row.options)
+            if options.prefix and self._version.model.encoder_decoder:
+                return "prefix: the version has an encoder, which would read it as a part of the prompt; leave it out"
             if options.prefix and self._constraint is not None:
                 return "prefix: not together with schema, regex or choices, which the whole text matches; leave it out"
             if self._calls.of(options.tool_choice) is not None and options.prefix:
