@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 import pyarrow as pa
@@ -10,9 +11,10 @@ import pytest
 from longshore.producers.reporting.progress import progress_of
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.records import Claim, RowTimes
+from longshore.shared.ledger.shards.batching import Finished
 from longshore.shared.ledger.shards.copy_rows import result_lines
 from longshore.shared.ledger.shards.row_commits import CommittedRows
-from tests.integration.support import LEASE, claim, commit, end_attempt, new_job
+from tests.integration.support import LEASE, claim, commit, end_attempt, lines, new_job
 
 #: Seconds that a model takes to load.
 LOADING_S = 1000.0
@@ -94,13 +96,18 @@ def test_a_job_that_is_retried_begins_anew(ledger: Ledger) -> None:
     assert ledger.queries.job(job).progress_span == about(40, 4, 0)
 
 
-def test_shards_that_end_between_two_renewals_count(ledger: Ledger) -> None:
+def commit_small(ledger: Ledger, of: Claim) -> None:
+    assert not ledger.attempts.commit_batch([Finished(of, of.stop - of.start)], lines(of))
+
+
+@pytest.mark.parametrize("end", [commit, commit_small])
+def test_shards_that_end_between_two_renewals_count(ledger: Ledger, end: Callable[[Ledger, Claim], None]) -> None:
     job = submit(ledger, *[10] * 4, 1000)
-    commit(ledger, claim_and_load(ledger, job))
+    end(ledger, claim_and_load(ledger, job))
     assert rate(ledger, job) is None
     shift(ledger, job, 10.0)
     for shard in (1, 2, 3):
-        commit(ledger, claim(ledger, job, shard))
+        end(ledger, claim(ledger, job, shard))
     assert rate(ledger, job) == about(3)
     renew(ledger, claim(ledger, job, 4), 20)
     assert ledger.queries.job(job).progress_span == about(50, 10, 0)

@@ -58,10 +58,10 @@ COUNT_SHARDS_DONE: Final = f"""
         started_at = coalesce(started_at, now()),
         state = CASE WHEN {_CLEAN} THEN 'succeeded' WHEN jobs.state = 'queued' THEN 'running' ELSE jobs.state END,
         finished_at = CASE WHEN {_CLEAN} THEN (SELECT clock_timestamp()) ELSE finished_at END,
-        computing_rows = CASE WHEN {_CLEAN} OR {COMPUTING} THEN computing_rows
+        computing_rows = CASE WHEN shards_total = 1 OR {COMPUTING} THEN computing_rows
             ELSE rows_done + rows_failed + done.rows + done.failed END,
-        computing_since = CASE WHEN {_CLEAN} OR {COMPUTING} THEN computing_since ELSE clock_timestamp() END,
-        rows_at = CASE WHEN {_CLEAN} THEN rows_at ELSE clock_timestamp() END
+        computing_since = CASE WHEN shards_total = 1 OR {COMPUTING} THEN computing_since ELSE clock_timestamp() END,
+        rows_at = CASE WHEN shards_total = 1 THEN rows_at ELSE clock_timestamp() END
     FROM (
         SELECT job_id, count(*) AS shards, sum(rows) AS rows, sum(failed) AS failed
         FROM unnest(%(jobs)b::uuid[], %(rows)b::bigint[], %(failed)b::bigint[]) AS each (job_id, rows, failed)
