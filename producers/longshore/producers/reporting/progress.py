@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from longshore.shared.ledger.records import JobRecord
-from longshore.shared.ledger.statements.queries import REPORT_DELAY_S
+from longshore.shared.ledger.statements.shards.speed import REPORT_DELAY_S
 from longshore.shared.vocabulary import JobKind, State
 
 #: What the progress of a kind of job counts; of other kinds, rows.

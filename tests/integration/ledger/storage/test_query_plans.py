@@ -132,10 +132,10 @@ HOT: dict[str, Mapping[str, object]] = {
     "shards.checkpoints.PRUNE_CHECKPOINTS": {"job": IDS.ended_training, "keep": 1},
     "shards.checkpoints.REWIND_METRICS": {"job": IDS.ended_training, "step": 5, "epochs": 5},
     "fence.CHECK_FENCE": ATTEMPT,
-    "attempts.ADD_LOG_PARTS": {**LOG, "starts": [0], "texts": ["a line\n"]},
-    "attempts.DELETE_LOG_PARTS": {**LOG, "first": 65536, "last": 100000},
-    "attempts.ADD_LOG_END": {**LOG, "text": "a line\n"},
-    "attempts.LIST_LOG_PARTS": {
+    "shards.logs.ADD_LOG_PARTS": {**LOG, "starts": [0], "texts": ["a line\n"]},
+    "shards.logs.DELETE_LOG_PARTS": {**LOG, "first": 65536, "last": 100000},
+    "shards.logs.ADD_LOG_END": {**LOG, "text": "a line\n"},
+    "shards.logs.LIST_LOG_PARTS": {
         **{"job": IDS.ended_training, "shard": None, "attempt": None, "since": datetime(2026, 1, 1, tzinfo=UTC)},
         **{"after_shard": -1, "after_attempt": -1, "after_start": -1, "limit": 64},
     },

@@ -75,16 +75,16 @@ class Logs:
         }
         too_long = parts[-1].stop - MAX_TAIL_CHARS
         with self._database.transaction() as conn:
-            conn.execute(statements.attempts.ADD_LOG_PARTS, values)
+            conn.execute(statements.shards.logs.ADD_LOG_PARTS, values)
             if too_long > MAX_HEAD_CHARS:
                 middle = {**claim_key(attempt), "first": MAX_HEAD_CHARS, "last": too_long}
-                conn.execute(statements.attempts.DELETE_LOG_PARTS, middle)
+                conn.execute(statements.shards.logs.DELETE_LOG_PARTS, middle)
 
     @repeat_read
     def add_end(self, attempt: AttemptId, text: str) -> None:
         """Add the last lines to the log of an attempt whose process has ended, each with its line break."""
         with self._database.connection() as conn:
-            conn.execute(statements.attempts.ADD_LOG_END, {**claim_key(attempt), "text": text})
+            conn.execute(statements.shards.logs.ADD_LOG_END, {**claim_key(attempt), "text": text})
 
     @repeat_read
     def parts(
@@ -108,4 +108,4 @@ class Logs:
             **dict(zip(("after_shard", "after_attempt", "after_start"), after, strict=True)),
         }
         with self._database.connection() as conn:
-            return records(conn, LogPart).execute(statements.attempts.LIST_LOG_PARTS, values).fetchall()
+            return records(conn, LogPart).execute(statements.shards.logs.LIST_LOG_PARTS, values).fetchall()

@@ -8,6 +8,7 @@ from longshore.shared.ledger.backoff import DUE, MISSING_GRACE_S, after_failure,
 from longshore.shared.ledger.statements.chains import NOTIFY_DOWNSTREAM
 from longshore.shared.ledger.statements.fence import FENCE
 from longshore.shared.ledger.statements.sessions import IDS_PER_NOTICE, LIMIT_IDLING
+from longshore.shared.ledger.statements.shards.speed import COMPUTING
 
 #: Whether a shard may run beside others. One that was tried before may be what has ended its worker. Of those that
 #: generate text it is known that an attempt has failed: the others were handed back, or run some rows again.
@@ -120,8 +121,6 @@ CLAIM_NEXT: Final = f"""
     ), {CLAIMED}
 """
 
-#: Whether it is known since when rows of the present run of a job are computed.
-COMPUTING: Final = "(computing_since >= started_at) IS TRUE"
 #: No row: a newer attempt has the shard, or the job was cancelled. A claim that began before its job was cancelled and
 #: queued again has seen it running, and left it ``queued``; that is made up for here, and when the shard ends.
 #: The speed of a job counts from the end of the first batch on, ``first_age`` seconds ago.
@@ -338,32 +337,3 @@ COUNT_SHARDS_FAILED: Final = """
 
 NOTIFY_JOB: Final = "SELECT pg_notify('longshore_jobs', %(job)s::text)"
 NOTIFY_TICKETS: Final = "SELECT pg_notify('longshore_tickets', '')"
-
-_LOG: Final = "job_id = %(job)s AND shard = %(shard)s AND attempt = %(attempt)s"
-#: Attempts are not fenced here: each writes to its own log only. Nothing is added to what was pruned.
-ADD_LOG_PARTS: Final = """
-    INSERT INTO attempt_logs (job_id, shard, attempt, start, text)
-    SELECT jobs.id, %(shard)s, %(attempt)s, part.start, part.text
-    FROM jobs CROSS JOIN unnest(%(starts)s::bigint[], %(texts)s::text[]) AS part (start, text)
-    WHERE jobs.id = %(job)s AND jobs.pruned_at IS NULL
-    ON CONFLICT DO NOTHING
-"""
-#: The middle of a log that has grown too long.
-DELETE_LOG_PARTS: Final = f"DELETE FROM attempt_logs WHERE {_LOG} AND start >= %(first)s AND start < %(last)s"
-#: For a process that does not know how long the log is.
-ADD_LOG_END: Final = f"""
-    INSERT INTO attempt_logs (job_id, shard, attempt, start, text)
-    SELECT jobs.id, %(shard)s, %(attempt)s, log.stop, %(text)s
-    FROM jobs CROSS JOIN (
-        SELECT coalesce(max(start + char_length(text)), 0) AS stop FROM attempt_logs WHERE {_LOG}
-    ) AS log
-    WHERE jobs.id = %(job)s AND jobs.pruned_at IS NULL
-    ON CONFLICT DO NOTHING
-"""
-LIST_LOG_PARTS: Final = """
-    SELECT shard, attempt, start, text, written_at FROM attempt_logs
-    WHERE job_id = %(job)s AND (shard, attempt, start) > (%(after_shard)s, %(after_attempt)s, %(after_start)s)
-      AND (%(shard)s::int IS NULL OR shard = %(shard)s) AND (%(attempt)s::int IS NULL OR attempt = %(attempt)s)
-      AND written_at > %(since)s::timestamptz
-    ORDER BY shard, attempt, start LIMIT %(limit)s
-"""

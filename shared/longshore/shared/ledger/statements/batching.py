@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from longshore.shared.ledger.statements.attempts import CLAIMED, COMPUTING, SAME_BATCH_KEY
+from longshore.shared.ledger.statements.attempts import CLAIMED, SAME_BATCH_KEY
 from longshore.shared.ledger.statements.chains import NOTIFY_DOWNSTREAM
 from longshore.shared.ledger.statements.fence import FENCE
+from longshore.shared.ledger.statements.shards.speed import COMPUTING
 
 #: More shards with one batch key, for a worker that waits for them.
 CLAIM_BATCH: Final = f"""

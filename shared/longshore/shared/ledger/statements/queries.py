@@ -4,47 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from longshore.shared.ledger.statements.attempts import COMPUTING
 from longshore.shared.ledger.statements.retention import ENDED
+from longshore.shared.ledger.statements.shards.speed import REPORT_DELAY_S, SPAN
 
-#: How much of a job that runs was done in how many seconds, and how many seconds ago the last of it. What comes before,
-#: such as loading a model or reading data, is not in it. Of a training, epochs that its newest attempt has measured
-#: after the first; of jobs that run rows, those since ``computing_since``, as soon as that is known.
-_SPAN: Final = f"""
-    CASE WHEN jobs.kind = 'train' AND jobs.state = 'running' THEN (
-        SELECT ARRAY[
-            last.step - first.step,
-            extract(epoch FROM last.recorded_at - first.recorded_at),
-            extract(epoch FROM greatest(now() - last.recorded_at, interval '0'))
-        ]::float8[]
-        FROM (SELECT max(attempt) AS number FROM metrics WHERE job_id = jobs.id) AS newest
-        CROSS JOIN LATERAL (
-            SELECT step, recorded_at FROM metrics
-            WHERE job_id = jobs.id AND attempt = newest.number AND NOT starts_with(name, 'step/')
-            ORDER BY step LIMIT 1
-        ) AS first
-        CROSS JOIN LATERAL (
-            SELECT step, recorded_at FROM metrics
-            WHERE job_id = jobs.id AND attempt = newest.number AND NOT starts_with(name, 'step/')
-              AND step <= (SELECT sum(rows_done)::bigint FROM shards WHERE job_id = jobs.id AND state = 'running')
-            ORDER BY step DESC LIMIT 1
-        ) AS last
-        WHERE last.step > first.step AND last.recorded_at > first.recorded_at
-    ) WHEN jobs.kind IN ('infer', 'generate', 'evaluate') AND jobs.state = 'running' AND {COMPUTING} THEN (
-        SELECT ARRAY[
-            greatest(jobs.rows_done + jobs.rows_failed + computed.rows - jobs.computing_rows, 0),
-            extract(epoch FROM last.at - jobs.computing_since),
-            extract(epoch FROM greatest(now() - last.at, interval '0'))
-        ]::float8[]
-        FROM (
-            SELECT coalesce(sum(rows_done), 0) AS rows, max(rows_at) AS at FROM shards
-            WHERE job_id = jobs.id AND state = 'running'
-        ) AS computed
-        CROSS JOIN LATERAL (SELECT greatest(computed.at, jobs.rows_at, jobs.computing_since) AS at) AS last
-    ) END
-"""
-#: Seconds that rows may have been computed before a worker says so.
-REPORT_DELAY_S: Final = 2.0
 #: ``rows_running`` are the rows computed by attempts that have not committed yet.
 _JOB_COLUMNS: Final = f"""
     jobs.id, jobs.kind, jobs.state, jobs.producer, jobs.queue, jobs.priority, jobs.spec, jobs.model, jobs.version,
@@ -62,7 +24,7 @@ _JOB_COLUMNS: Final = f"""
         WHERE job_id = jobs.id AND state = 'queued' AND not_before IS NOT NULL AND waits_for IS NOT NULL
         ORDER BY not_before DESC LIMIT 1
     ) END AS waits_for,
-    {_SPAN} AS progress_span,
+    {SPAN} AS progress_span,
     clock_timestamp() AS read_at
 """
 READ_JOB: Final = f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = %(job)s"
@@ -96,7 +58,7 @@ _JOBS_WITH_PROGRESS: Final = f"""
                    extract(epoch FROM coalesce(jobs.finished_at, now()) - jobs.started_at)
                END AS seconds
     ) AS progress
-    CROSS JOIN LATERAL (SELECT {_SPAN} AS span) AS spans
+    CROSS JOIN LATERAL (SELECT {SPAN} AS span) AS spans
     CROSS JOIN LATERAL (
         SELECT span[3] AS waited,
                CASE WHEN jobs.kind = 'train' THEN span[2] / nullif(span[1], 0)
