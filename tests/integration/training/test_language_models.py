@@ -323,6 +323,8 @@ def test_a_killed_training_of_preferences_ends_with_the_same_bits(
         ("causal_lm", TEXTS, "text", {"config": {"n_heads": 5}}, "config.n_heads: 5 does not divide d_model"),
         ("causal_lm", TEXTS, "text", {"config": {"n_kv_heads": 4}}, "config.n_kv_heads: 4 does not divide n_heads"),
         ("causal_lm", TEXTS, "text", {"config": {"heads": 4}}, "config.heads: unknown option"),
+        ("lora", TEXTS, "text", {"base": "chat:1", "rank": 8}, "rank: 8: family 'lora' has it in config; give it as"),
+        ("lora", TEXTS, "text", {"base": "chat:1", "alpha": 32}, "alpha: 32: family 'lora' has it in config"),
         ("causal_lm", TEXTS, "text", {"tokenizer": {"kind": "words"}}, "tokenizer: kind 'words': any text"),
         ("causal_lm", TEXTS, "text", {"tokenizer": {"vocabulary": 10}}, "tokenizer: vocabulary 10: all bytes"),
         ("causal_lm", TEXTS, "text", {"metrics": ["f1"]}, "metrics: 'f1' is not a metric for language models"),

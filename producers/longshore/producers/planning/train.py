@@ -42,7 +42,7 @@ from longshore.shared.specs.jobs import JobOptions
 from longshore.shared.specs.signature import UNFITTED, Feature, Signature
 from longshore.shared.specs.train import TrainSpec
 from longshore.shared.specs.train.row_layout import TEXT
-from longshore.shared.specs.validation import build
+from longshore.shared.specs.validation import build, shorten
 from longshore.shared.vocabulary import Action, JobKind
 
 #: Options that take a fraction, or data.
@@ -99,6 +99,7 @@ def check_training(
         if not isinstance(request, Train):
             raise InvalidInput("family", f"{request.family!r}: language models are trained by one job; use train")
         options = with_language_defaults(request.family, options)
+    _check_family_names(request.family, options)
     parsed = sort_options(options, TrainSpec)
     check_name(request.model)
     held_out = {name: value for name, value in parsed.spec.items() if name in HELD_OUT and not _is_fraction(value)}
@@ -140,6 +141,16 @@ def check_training(
     for taken in (data, *others):
         check_rows(taken, features, spec)
     return _checked(spec, data, others, parsed.job, features)
+
+
+def _check_family_names(family: str, options: Mapping[str, object]) -> None:
+    """:raises InvalidInput: an option is one of the configuration of the family."""
+    config = BUILT_IN[family].model_fields if family in BUILT_IN else {}
+    for name, value in options.items():
+        # Of lora, alpha is another one than that of rmsprop.
+        is_other = name not in TrainSpec.model_fields or (name == "alpha" and options.get("optimizer") != "rmsprop")
+        if is_other and name in config:
+            raise InvalidInput(name, f"{shorten(value)}: family {family!r} has it in config; give it as config.{name}")
 
 
 def _target(request: Train | Tune | CrossValidate) -> str:
