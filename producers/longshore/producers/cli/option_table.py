@@ -935,7 +935,10 @@ OPTIONS: dict[str, tuple[FlagRow, ...]] = {
             flag="--n",
             reader="int",
             section="Generation",
-            help="Texts for each row. If there are several, they are choices of the output. Default: 1.",
+            help=(
+                "Texts for each row. If there are several, they are choices of the output, and need a temperature "
+                "above 0. Default: 1."
+            ),
             metavar="N",
         ),
         FlagRow(

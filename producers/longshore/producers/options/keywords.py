@@ -495,7 +495,9 @@ class GenerateOptions(DataJobOptions, total=False):
     seed: int | None
     """Determines what is drawn for each row. Default: drawn by the engine, different each time."""
     n: int
-    """Texts for each row. If there are several, they are ``choices`` of the output. Default: 1."""
+    """Texts for each row. If there are several, they are ``choices`` of the output, and need a temperature above 0.
+    Default: 1.
+    """
     logprobs: int | None
     """Also return the log probability of each token, and the K most probable tokens in its place."""
     system: str | None

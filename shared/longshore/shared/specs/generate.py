@@ -58,7 +58,7 @@ class RowOptions(Spec):
     seed: Annotated[Annotated[int, Field(ge=0, lt=2**63)] | None, Option(metavar="N")] = None
     """Determines what is drawn for each row. Default: drawn by the engine, different each time."""
     n: Annotated[int, Field(ge=1, le=128), Option(metavar="N")] = 1
-    """Texts for each row. If there are several, they are ``choices`` of the output."""
+    """Texts for each row. If there are several, they are ``choices`` of the output, and need a temperature above 0."""
     logprobs: Annotated[Annotated[int, Field(ge=0, le=20)] | None, Option(metavar="K")] = None
     """Also return the log probability of each token, and the K most probable tokens in its place."""
     system: Annotated[str | None, Option(metavar="TEXT")] = None

@@ -122,6 +122,7 @@ def test_tokens_that_were_not_asked_for_are_cut_to_what_fits(folder: Path) -> No
         ({"prompt": "x", "top_p": 0.0}, "column 'top_p': 0.0: .* greater than 0"),
         ({"prompt": "x", "top_p": float("inf")}, "column 'top_p': inf"),
         ({"prompt": "x", "min_p": 2.0}, "column 'min_p': 2.0"),
+        ({"prompt": "x", "n": 2}, "n: 2: the temperature of the version is 0, .* give a temperature"),
         ({"prompt": "x", "n": 129}, "column 'n': 129: .* less than or equal to 128"),
         ({"prompt": "x", "logprobs": 21}, "column 'logprobs': 21"),
         ({"prompt": "x", "stop": [""]}, "column 'stop'"),

@@ -43,11 +43,17 @@ def make_samplings(
     max_tokens = min(room, defaults.max_tokens) if options.max_tokens is None else options.max_tokens
     if options.min_tokens > max_tokens:
         raise ValueError(f"min_tokens: {options.min_tokens:,} is more than max_tokens, which is {max_tokens:,}")
+    temperature = _given(options.temperature, defaults.temperature)
+    if options.n > 1 and temperature == 0:
+        raise ValueError(
+            f"n: {options.n}: the temperature of the version is 0, with which all texts of a row are equal; give a "
+            "temperature"
+        )
     return tuple(
         Sampling(
             max_tokens=max_tokens,
             min_tokens=options.min_tokens,
-            temperature=_given(options.temperature, defaults.temperature),
+            temperature=temperature,
             top_p=_given(options.top_p, defaults.top_p),
             top_k=_given(options.top_k, defaults.top_k),
             min_p=_given(options.min_p, defaults.min_p),
