@@ -247,6 +247,8 @@ def test_a_template_whose_arguments_are_texts_gets_texts() -> None:
         ("{% if 'think' in m.content %}x{% endif %}{{ m.content | trim }}", ""),
         ("{% if m['content'] is none %}calls{% else %}{{ 'text' + m['content'] }}{% endif %}", "calls"),
         ('{% if m["content"] is not none %}{{ m["content"] + "text" }}{% endif %}', ""),
+        ("{% if m.get('content') is none %}calls{% endif %}", "calls"),
+        ("{% set content = m.content %}{% if content != None %}text{% endif %}", ""),
     ],
 )
 def test_a_message_that_only_calls_has_no_content(written: str, content: str) -> None:

@@ -18,7 +18,7 @@ _MARK: Final = "CONTINUE_FINAL_MESSAGE_TAG "
 #: Names under which the reasoning of a message is passed; templates read one of them.
 _REASONING: Final = ("reasoning_content", "thinking", "reasoning")
 #: Where a template asks whether a message has no content, as those of DeepSeek do.
-_ASKS_FOR_NONE: Final = re.compile(r"""content['"]?\s*\]?\s+is\s+(?:not\s+)?none\b""", re.IGNORECASE)
+_ASKS_FOR_NONE: Final = re.compile(r"""content['"]?\s*[\])]*\s+(?:is\s+(?:not\s+)?|[!=]=\s*)none\b""", re.IGNORECASE)
 
 
 class ChatTemplate:
