@@ -75,6 +75,8 @@ PARTITION_RETRY_S = 60.0
 FILE_INTERVAL_S = 60.0
 #: Seconds before trying again if Redis or Postgres cannot be reached, or another relay leads.
 RETRY_INTERVAL_S = 1.0
+#: Leases of which each round looks whether they were granted in the future: workers have some attempts each.
+MAX_LEASES_LOOKED_AT = 200
 
 
 class Relay:
@@ -109,7 +111,7 @@ class Relay:
         self._server_clock = ServerClock(ledger.database, clock)
         #: The step of Postgres' clock since this relay last mended one, or since it began, in seconds.
         self._clock_step = 0.0
-        # Nobody may have led when the clock was set back.
+        #: Whether there can be times in the future.
         self._future_left = True
         self._compared_at = -math.inf
         self._partitions_due_at = -math.inf
@@ -150,6 +152,7 @@ class Relay:
                         logger.warning("the relay that led did nothing for %g s and loses the lead", LEAD_TIMEOUT_S)
                     if self._ledger.maintenance.try_lead(conn):
                         logger.info("leading")
+                        self._future_left = True  # nobody may have led when the clock was set back
                         self.leads = True
                         with self._webhooks or nullcontext():
                             self._lead(conn)
@@ -207,9 +210,10 @@ class Relay:
         if self._clock_step:
             direction = "forward" if self._clock_step > 0 else "back"
             logger.warning("the clock of Postgres was set %s by %.0f s", direction, abs(self._clock_step))
-            self._server_clock.mend_leases(self._clock_step)
+            self._server_clock.mend(self._clock_step)
             self._clock_step = 0.0
             self._future_left = True
+        self._server_clock.shorten_leases(None if self._future_left else MAX_LEASES_LOOKED_AT)
         if self._future_left:
             self._future_left = self._server_clock.forget_future()
 
@@ -283,6 +287,7 @@ class Relay:
                 self._stopping.wait(RETRY_INTERVAL_S)
             except ServiceUnavailable as error:
                 self._postgres_outage.began(str(error))
+                self._future_left = True  # the clock may have been set forward and back again meanwhile
                 self._stopping.wait(RETRY_INTERVAL_S)
             self._ledger.maintenance.prove_lead(conn)
             # Raises if the connection is gone, and with it the lead.

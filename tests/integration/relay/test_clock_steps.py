@@ -47,7 +47,7 @@ def set_clock(ledger: Ledger, clock: SettableClock, step: float) -> None:
     """Set the clock of Postgres: forward by ``step`` seconds, or back if it is below 0."""
     clock.seconds -= step
     times = {
-        "shards": ("lease_until", "published_at", "not_before", "missing_since"),
+        "shards": ("leased_at", "lease_until", "published_at", "not_before", "missing_since"),
         "jobs": ("created_at",),
         "workers": ("seen_at",),
     }
@@ -99,6 +99,35 @@ def test_set_back_no_lease_lasts_longer(app: Celery, ledger: Ledger, clock: Sett
     assert 0 < seconds_to(ledger, "lease_until", (lost, 0)) <= LEASE
     assert 0 < seconds_to(ledger, "lease_until", (renewed, 0)) <= LEASE
     assert relay.attempts_lost == 0
+
+
+def test_set_forward_and_back_while_no_relay_looks_no_lease_lasts_longer(
+    app: Celery, ledger: Ledger, clock: SettableClock
+) -> None:
+    extended, granted = submit(ledger, 1), submit(ledger, 1)
+    claim(ledger, extended)
+    relay = Relay(ledger, app, clock=clock)
+    relay.step()
+    relay.step()
+    set_clock(ledger, clock, STEP_S)
+    # One that leads for a moment, and sees only that the clock was set forward.
+    relay.step()
+    claim(ledger, granted)
+    set_clock(ledger, clock, -STEP_S)
+    other = Relay(ledger, app, clock=clock)
+    other.step()
+    other.step()
+    assert 0 < seconds_to(ledger, "lease_until", (extended, 0)) <= LEASE
+    assert 0 < seconds_to(ledger, "lease_until", (granted, 0)) <= LEASE
+    # While it leads, between two looks.
+    late = submit(ledger, 1)
+    claim(ledger, late)
+    set_clock(ledger, clock, -STEP_S)
+    clock.seconds -= STEP_S
+    assert seconds_to(ledger, "lease_until", (late, 0)) > LEASE
+    other.step()
+    assert 0 < seconds_to(ledger, "lease_until", (late, 0)) <= LEASE
+    assert relay.attempts_lost == other.attempts_lost == 0
 
 
 def test_set_back_what_redis_loses_is_published_again(

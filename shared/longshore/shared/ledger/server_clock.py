@@ -13,8 +13,6 @@ from longshore.shared.ledger import statements
 from longshore.shared.ledger.database import Connection, Database
 from longshore.shared.ledger.postgres.repeating import repeat_rolled_back
 
-#: The smallest step that is noticed, in seconds.
-MIN_STEP_S = 2.0
 #: The longest that reading the clock may take, in seconds. A later answer says too little; so many are asked for.
 MAX_READ_S = 0.5
 MAX_READS = 3
@@ -44,19 +42,28 @@ class ServerClock:
             if row is not None and self._clock() - start <= MAX_READ_S:
                 before, self._ahead = self._ahead, float(row[0]) - start
                 step = 0.0 if before is None else self._ahead - before
-                return step if abs(step) >= MIN_STEP_S else 0.0
+                return step if abs(step) >= statements.clock.MIN_STEP_S else 0.0
         return 0.0  # the next call finds it
 
     @repeat_rolled_back
-    def mend_leases(self, step: float) -> None:
-        """Let the leases of running attempts end when they would have ended without a step. Repeating it is harmless.
+    def mend(self, step: float) -> None:
+        """Let no attempt be lost, and nothing count as missing for long, by a step alone. Repeating it is harmless.
 
         :param step: see :meth:`step`.
         """
         with self._database.transaction() as conn:
-            statement = statements.clock.EXTEND_LEASES if step > 0 else statements.clock.SHORTEN_LEASES
-            conn.execute(statement, {"step": step})
+            if step > 0:
+                conn.execute(statements.clock.EXTEND_LEASES, {"step": step})
             conn.execute(statements.clock.LOOK_AGAIN)
+
+    @repeat_rolled_back
+    def shorten_leases(self, limit: int | None) -> None:
+        """Let no lease go on for longer than it was granted for because the clock was set back since.
+
+        :param limit: how many leases are looked at, the longest; ``None`` for all.
+        """
+        with self._database.transaction() as conn:
+            conn.execute(statements.clock.SHORTEN_LEASES, {"limit": limit})
 
     @repeat_rolled_back
     def forget_future(self, limit: int = MAX_MENDED) -> bool:

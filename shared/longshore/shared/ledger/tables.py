@@ -159,6 +159,8 @@ shards = Table(
     Column("attempt", Integer, nullable=False, server_default=_zero),
     Column("attempt_limit", Integer, nullable=False),
     Column("worker", Text),
+    # When the lease was granted or renewed, and when it ends.
+    _moment("leased_at"),
     _moment("lease_until"),
     # When it was last published, and in which message: one message can name many shards.
     _moment("published_at"),

@@ -104,6 +104,7 @@ HOT: dict[str, Mapping[str, object]] = {
         **{"digest": "sha256:1", "device": "cpu", "length": 0},
         **{"batch_size": 8, "rows_per_second": 1.0, "settled": True},
     },
+    "clock.SHORTEN_LEASES": {"limit": 200},
     "batching.CLAIM_BATCH": {**CLAIM, "batch_key": BATCH_KEY, "queue": "cpu", "priority": 4},
     "batching.FINISH_SHARDS": {"jobs": [IDS.running], "shards": [0], "attempts": [1], "rows": [1]},
     "batching.COUNT_SHARDS_DONE": {"jobs": [IDS.running], "rows": [1], "failed": [0]},
@@ -296,7 +297,11 @@ KNOWN_EXCEPTIONS = {
 
 #: Statements that are not explained, and why.
 COLD = {
-    "clock": "after the clock of Postgres was set, and once when a relay begins to lead",
+    **dict.fromkeys(
+        ("clock.EXTEND_LEASES", "clock.LOOK_AGAIN", "clock.FORGET_FUTURE"),
+        "after the clock of Postgres was set, and once when a relay begins to lead",
+    ),
+    "clock.READ_CLOCK": "reads no table",
     "demo": "a tour of one job's results",
     "gateway.tokens": "there are some hundreds",
     "gateway.webhooks.ADD_ENDPOINT": "inserts a row",

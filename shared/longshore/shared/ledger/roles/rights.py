@@ -176,8 +176,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         "shards": (
             "SELECT",
             f"INSERT ({_NEW_SHARD})",
-            "UPDATE (state, attempt, attempt_limit, worker, lease_until, published_at, message_id, output_file, "
-            "only_failed, rows_done, rows_at, errors, not_before, waits_for, missing_since, outages)",
+            "UPDATE (state, attempt, attempt_limit, worker, leased_at, lease_until, published_at, message_id, "
+            "output_file, only_failed, rows_done, rows_at, errors, not_before, waits_for, missing_since, outages)",
         ),
         "model_aliases": (*_ADD_VERSIONS["model_aliases"], "INSERT (job_id)"),
         "inputs": _READ,
@@ -204,8 +204,8 @@ RIGHTS: Final[Mapping[Role, Rights]] = {
         ),
         "shards": (
             "SELECT",
-            "UPDATE (state, lease_until, published_at, message_id, rows_done, errors, not_before, waits_for, "
-            "missing_since)",
+            "UPDATE (state, leased_at, lease_until, published_at, message_id, rows_done, errors, not_before, "
+            "waits_for, missing_since)",
         ),
         "job_dependencies": ("SELECT", "UPDATE (ready_at, upstream_failed)"),
         "webhook_endpoints": ("SELECT", "UPDATE (disabled_at, disabled_reason, failing_since)"),

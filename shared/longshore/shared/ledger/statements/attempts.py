@@ -31,7 +31,7 @@ CLAIMED: Final = """
     claimed AS (
         UPDATE shards
         SET state = 'running', attempt = attempt + 1, worker = %(worker)s, rows_done = 0,
-            lease_until = now() + make_interval(secs => %(lease)s)
+            leased_at = now(), lease_until = now() + make_interval(secs => %(lease)s)
         FROM free WHERE shards.job_id = free.job_id AND shards.index = free.index AND shards.state = 'queued'
         RETURNING shards.*
     ), claimed_jobs AS MATERIALIZED (
@@ -127,7 +127,7 @@ CLAIM_NEXT: Final = f"""
 RENEW: Final = f"""
     WITH renewed AS (
         UPDATE shards
-        SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = %(rows)s::bigint,
+        SET leased_at = now(), lease_until = now() + make_interval(secs => %(lease)s), rows_done = %(rows)s::bigint,
             rows_at = CASE WHEN %(rows)s::bigint > 0 THEN now() - make_interval(secs => %(age)s) END
         WHERE {FENCE}
         RETURNING 1

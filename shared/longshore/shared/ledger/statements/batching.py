@@ -85,7 +85,7 @@ LOCK_CURRENT: Final = """
 #: that are not committed yet: here there are none to speak of.
 RENEW_MANY: Final = f"""
     WITH current AS MATERIALIZED ({LOCK_CURRENT}), renewed AS (
-        UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s), rows_done = 0
+        UPDATE shards SET leased_at = now(), lease_until = now() + make_interval(secs => %(lease)s), rows_done = 0
         FROM current WHERE shards.job_id = current.job_id AND shards.index = current.index AND shards.state = 'running'
         RETURNING shards.job_id, shards.index
     ), queued AS MATERIALIZED (

@@ -11,6 +11,8 @@ from longshore.shared.ledger.backoff import MAX_PAUSE_S
 
 READ_CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 
+#: The smallest step that is mended, in seconds.
+MIN_STEP_S: Final = 2.0
 #: The longest that a lease which has run out by a step alone goes on, in seconds: longer than workers take to renew it.
 MAX_EXTENSION_S: Final = 60.0
 #: After a step forward: attempts whose leases have run out by it alone keep what was left.
@@ -21,19 +23,23 @@ EXTEND_LEASES: Final = f"""
         ORDER BY job_id, index FOR UPDATE SKIP LOCKED
     )
     UPDATE shards
-    SET lease_until = least(lease_until + make_interval(secs => %(step)s),
+    SET leased_at = now(),
+        lease_until = least(lease_until + make_interval(secs => %(step)s),
                             now() + make_interval(secs => {MAX_EXTENSION_S}))
     FROM expired WHERE shards.job_id = expired.job_id AND shards.index = expired.index
 """
-#: After a step back: leases that nobody has renewed since end when they would have without it. Others, and those that
-#: are longer than half of the step, end later than now in any case, and are renewed before.
-SHORTEN_LEASES: Final = """
-    WITH ahead AS MATERIALIZED (
-        SELECT job_id, index FROM shards
-        WHERE state = 'running' AND lease_until > now() - make_interval(secs => %(step)s / 2)
-        ORDER BY job_id, index FOR UPDATE SKIP LOCKED
+#: After a step back: leases that were granted before it, and thus in the future, begin now. Nobody needs to have seen
+#: the step: a clock can be set forward and back again while no relay looks. Only the longest leases are looked at, as
+#: many as ``limit``; NULL looks at all.
+SHORTEN_LEASES: Final = f"""
+    WITH longest AS MATERIALIZED (
+        SELECT job_id, index FROM shards WHERE state = 'running' ORDER BY lease_until DESC LIMIT %(limit)s
+    ), ahead AS MATERIALIZED (
+        SELECT job_id, index FROM longest JOIN shards USING (job_id, index)
+        WHERE state = 'running' AND leased_at > now() + make_interval(secs => {MIN_STEP_S})
+        ORDER BY job_id, index FOR UPDATE OF shards SKIP LOCKED
     )
-    UPDATE shards SET lease_until = greatest(lease_until + make_interval(secs => %(step)s), now())
+    UPDATE shards SET leased_at = now(), lease_until = now() + (lease_until - leased_at)
     FROM ahead WHERE shards.job_id = ahead.job_id AND shards.index = ahead.index
 """
 #: What is missing has to be missing for the whole grace by the new time.
