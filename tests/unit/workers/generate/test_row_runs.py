@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from uuid import UUID
@@ -15,7 +16,19 @@ from longshore.shared.ledger.shards.partial_texts import TextPiece
 from longshore.workers.generate.engines.base import BegunText, Completion, Sampling, TokenLogprob
 from longshore.workers.generate.rows import PreparedRow
 from longshore.workers.generate.session.partial_texts import begun_texts
+from longshore.workers.generate.session.saving import TextSaver
 from longshore.workers.generate.session.shards import DoneRow, ReadRow, RowRun, RunningShard
+
+
+class Texts:
+    """Texts that grow by a token each second from their start on, and the clock for it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.started: dict[int, float] = {}
+
+    def read(self, ids: Collection[int]) -> Mapping[int, BegunText]:
+        return {id_: BegunText(tokens=(1,) * int(1 + self.now - self.started[id_])) for id_ in ids}
 
 
 @pytest.fixture
@@ -106,3 +119,31 @@ def test_parts_that_are_damaged_do_not_become_other_texts() -> None:
     assert begun_texts(parts[1:]) == {}
     for logprobs in ("{}", "[[1, []]]", "[[1, 2], [3, 4]]"):
         assert begun_texts([replace(parts[0], logprobs=logprobs)]) == {(0, 0): BegunText([0, 1])}
+
+
+def test_texts_that_are_due_at_about_the_same_time_are_saved_together(shard: RunningShard) -> None:
+    texts = Texts()
+    saver = TextSaver(texts.read, 10, clock=lambda: texts.now)
+    prepared = PreparedRow(tokens=(1,), samplings=(Sampling(max_tokens=99),))
+    runs = {id_: RowRun(shard, ReadRow(id_, prepared), prepared, [id_]) for id_ in range(4)}
+
+    def saved_at(second: float) -> list[tuple[int, int]]:
+        """The rows of which something is saved then, and how many tokens."""
+        texts.now = second
+        return [(each.run.row.number, len(each.part.tokens)) for each in saver.take_due()]
+
+    for id_, start in enumerate((0, 3, 5, 7)):
+        texts.now = texts.started[id_] = float(start)
+        saver.start([id_], runs)
+    assert saved_at(9.9) == []
+    saver.end([runs[1]])
+    # The first one is due, and the third one has half of an interval behind it.
+    assert saved_at(10) == [(0, 11), (2, 6)]
+    assert saved_at(16.9) == []
+    # Those that were saved before come later.
+    assert saved_at(17) == [(3, 11), (0, 7), (2, 7)]
+    assert saved_at(26.9) == []
+    texts.now = 27.5
+    assert [each.run.row.number for each in saver.take_all()] == [3, 0, 2]
+    assert saved_at(37.4) == []
+    assert [row for row, _ in saved_at(37.5)] == [3, 0, 2]

@@ -17,7 +17,7 @@ DEFAULT_STALL_TIMEOUT_S = 45.0
 #: Seconds in which a run that computes, but neither reads nor writes, has to end a batch or a step.
 DEFAULT_PROGRESS_TIMEOUT_S = 3600.0
 #: Seconds of its tokens that a text loses at most, about, if its worker is killed.
-DEFAULT_TEXT_SAVE_INTERVAL_S = 10.0
+DEFAULT_TEXT_SAVE_INTERVAL_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)

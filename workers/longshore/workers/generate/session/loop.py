@@ -16,7 +16,7 @@ from typing import Final
 
 from longshore.shared.errors import AttemptLost, InvalidInput
 from longshore.shared.ledger.records import Claim
-from longshore.workers.attempt_ends import end, fail, release
+from longshore.workers.attempt_ends import end, release
 from longshore.workers.context import WorkerContext
 from longshore.workers.generate.engines.base import Engine
 from longshore.workers.generate.rows import PreparedRow
@@ -79,7 +79,7 @@ class GenerationSession:
         self._joined: queue.SimpleQueue[Claim] = queue.SimpleQueue()
         self._joiner = Joiner(context, first, batch_key, self._take_joined)
         self._committer = RowCommitter(context.ledger, context.metrics)
-        self._saver = TextSaver(engine, context.worker.text_save_interval)
+        self._saver = TextSaver(engine.texts, context.worker.text_save_interval)
         self._committed_at = time.monotonic()
 
     def run(self, claims: Sequence[Claim]) -> None:
@@ -281,8 +281,7 @@ class GenerationSession:
             if not shard.finishing:
                 self._lose(shard)
         for shard in [each for each in self._shards.values() if each.is_late and not each.finishing]:
-            late = ShardTimedOut(self._context.worker.shard_timeout or 0.0)
-            self._drop(shard, fail(self._context, shard.claim, late, permanent=False))
+            self._end(shard, ShardTimedOut(self._context.worker.shard_timeout or 0.0))
 
     def _end_read(self) -> None:
         """End the shards whose rows could not be read."""
