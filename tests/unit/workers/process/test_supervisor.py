@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from longshore.shared.devices import DeviceSlot
@@ -27,6 +29,15 @@ def test_a_worker_is_made_fast_and_told_its_threads() -> None:
 @pytest.mark.parametrize("name", [*MALLOC_SETTINGS, "GOMP_SPINCOUNT"])
 def test_what_is_set_where_it_is_started_stays(name: str) -> None:
     assert worker_environment(slot(), "cpu:0@here", SETTINGS, {name: "12345"})[name] == "12345"
+
+
+def test_threads_wait_as_they_would_alone_where_vllm_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "GOMP_SPINCOUNT" not in worker_environment(slot(), "cpu:0@here", SETTINGS, {})
 
 
 def test_threads_that_are_told_how_to_wait_are_not_told_twice() -> None:

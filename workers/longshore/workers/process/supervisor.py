@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 
 from longshore.broker.logs import configure_logging
 from longshore.broker.monitoring.address import PORT_VARIABLE, MetricsAddress, metrics_address
@@ -202,10 +203,11 @@ def worker_environment(
         threads=slot.threads,
         devices=slot.devices,
     )
-    fast = MALLOC_SETTINGS if "OMP_WAIT_POLICY" in environ else {**MALLOC_SETTINGS, "GOMP_SPINCOUNT": GOMP_SPIN_COUNT}
-    # The worker sets PyTorch's threads; the libraries under NumPy and Arrow read this variable.
-    threads = {"OMP_NUM_THREADS": str(slot.threads)}
-    return {**fast, **environ, **worker.environment(), "CUDA_VISIBLE_DEVICES": slot.cuda_visible, **threads}
+    # vLLM computes in steps of many small operations: with so short a wait it writes a tenth fewer tokens.
+    waits = {} if "OMP_WAIT_POLICY" in environ or find_spec("vllm") else {"GOMP_SPINCOUNT": GOMP_SPIN_COUNT}
+    # The worker sets PyTorch's threads; the libraries under NumPy and Arrow read the second one.
+    device = {"CUDA_VISIBLE_DEVICES": slot.cuda_visible, "OMP_NUM_THREADS": str(slot.threads)}
+    return {**MALLOC_SETTINGS, **waits, **environ, **worker.environment(), **device}
 
 
 def main() -> int:
