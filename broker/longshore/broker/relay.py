@@ -23,7 +23,6 @@ import logging
 import math
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -50,6 +49,7 @@ from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.postgres.connection import LedgerConnection
 from longshore.shared.ledger.server_clock import ServerClock
 from longshore.shared.settings import Process, load_settings
+from longshore.shared.signal_event import SignalEvent
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Relay:
         self._shared = False
         self._outage = Outage("Redis", logger)
         self._postgres_outage = Outage("Postgres", logger)
-        self._stopping = threading.Event()
+        self._stopping = SignalEvent()
         self._server_clock = ServerClock(ledger.database, clock)
         #: The step of Postgres' clock since this relay last mended one, or since it began, in seconds.
         self._clock_step = 0.0

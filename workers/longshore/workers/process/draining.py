@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-import threading
 from types import FrameType
 
 from longshore.shared.errors import LongshoreError
+from longshore.shared.signal_event import SignalEvent
 
 #: The worker's parent sends it to its child to make it stop.
 DRAIN_SIGNAL = signal.SIGUSR2
@@ -20,7 +20,7 @@ class Draining:
     """Whether this process has to stop taking work."""
 
     def __init__(self) -> None:
-        self._requested = threading.Event()
+        self._requested = SignalEvent()
 
     def listen(self) -> None:
         """Handle the parent's signal. Call this from the main thread."""

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -21,6 +20,7 @@ from longshore.shared.devices import DeviceSlot, detect_machine, parse_devices
 from longshore.shared.errors import LongshoreError
 from longshore.shared.ledger.database import Database
 from longshore.shared.settings import Process, load_settings
+from longshore.shared.signal_event import SignalEvent
 from longshore.workers.process.names import WorkerNames
 from longshore.workers.process.parent_end import PARENT_VARIABLE
 from longshore.workers.process.settings import WorkerSettings
@@ -91,7 +91,7 @@ class WorkerSupervisor:
             WorkerProcess(slot, names.take(slot.name), address) for slot, address in zip(slots, addresses, strict=True)
         ]
         self._settings = settings
-        self._stopping = threading.Event()
+        self._stopping = SignalEvent()
         self._last_check = time.monotonic()
 
     def stop(self) -> None:
