@@ -21,6 +21,11 @@ class Outage:
         self._began_at: float | None = None
         self._reasons: set[str] = set()
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the service has failed, and has not worked since."""
+        return self._began_at is not None
+
     def began(self, reason: str) -> None:
         """The service failed. Writes a line if this is the first time, or for a new reason."""
         with self._lock:

@@ -109,13 +109,17 @@ class RedisAddress:
         from redis.retry import Retry
         from redis.sentinel import Sentinel
 
+        from longshore.broker.idle_connections import register
+
         # redis-py 8 would try three more times, with pauses of up to ten seconds.
         options = {**self._client_options(), "decode_responses": decode_responses, "retry": Retry(NoBackoff(), 0)}
         if self.service:
             sentinel = Sentinel(list(self.hosts), sentinel_kwargs=self._sentinel_options(), **options)  # type: ignore[no-untyped-call]
-            master: Redis = sentinel.master_for(self.service)  # type: ignore[no-untyped-call]
-            return master
-        return Redis(**self._location_options(), **options)  # type: ignore[arg-type]
+            client: Redis = sentinel.master_for(self.service)  # type: ignore[no-untyped-call]
+        else:
+            client = Redis(**self._location_options(), **options)  # type: ignore[arg-type]
+        register(client.connection_pool)
+        return client
 
     def async_client(self) -> AsyncRedis:
         """Like :meth:`client`, for asyncio."""

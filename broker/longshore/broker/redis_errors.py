@@ -10,6 +10,7 @@ from kombu.exceptions import BatchPublishError, OperationalError
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
+from longshore.broker.idle_connections import close_idle
 from longshore.shared.errors import ServiceUnavailable
 from longshore.shared.outages import causes
 
@@ -75,6 +76,8 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except (BatchPublishError, OperationalError, exceptions.RedisError, OSError) as error:
+        if any(isinstance(cause, exceptions.TimeoutError | TimeoutError) for cause in causes(error)):
+            close_idle()
         raise RedisUnavailable(describe(error)) from error
 
 

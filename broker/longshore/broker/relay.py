@@ -48,6 +48,7 @@ from longshore.shared.fault_point import fault_point
 from longshore.shared.ledger.ledger import Ledger
 from longshore.shared.ledger.postgres.connection import LedgerConnection
 from longshore.shared.ledger.server_clock import ServerClock
+from longshore.shared.ledger.statements.clock import MIN_STEP_S
 from longshore.shared.settings import Process, load_settings
 from longshore.shared.signal_event import SignalEvent
 
@@ -208,8 +209,7 @@ class Relay:
         with self._ledger.database.connection() as conn:
             self._clock_step += self._server_clock.step(conn)
         if self._clock_step:
-            direction = "forward" if self._clock_step > 0 else "back"
-            logger.warning("the clock of Postgres was set %s by %.0f s", direction, abs(self._clock_step))
+            logger.warning("the clock of Postgres was set %s", _how_far(self._clock_step))
             self._server_clock.mend(self._clock_step)
             self._clock_step = 0.0
             self._future_left = True
@@ -314,6 +314,12 @@ class Relay:
         if advice is not None and not self._shared:
             logger.error("%s", advice)
         self._shared = advice is not None
+
+
+def _how_far(step: float) -> str:
+    if abs(step) < MIN_STEP_S:  # the sum of two steps that a follower has noticed
+        return "and set back again"
+    return f"{'forward' if step > 0 else 'back'} by {abs(step):.0f} s"
 
 
 def _serving(relay: Relay, ledger: Ledger, app: Celery, server: MetricsServer | None) -> AbstractContextManager[object]:

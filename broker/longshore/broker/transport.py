@@ -18,10 +18,12 @@ from kombu.connection import ConnectionPool as KombuConnectionPool
 from kombu.connection import PooledConnection as KombuPooledConnection
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
+from redis import ConnectionPool as RedisConnectionPool
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ResponseError
 
+from longshore.broker.idle_connections import close_idle, register
 from longshore.broker.inbound.control import RemoteControl, check_control
 from longshore.broker.inbound.dropped import DROPPED
 from longshore.broker.inbound.malformed import Malformed
@@ -53,8 +55,7 @@ class QoS(kombu_redis.QoS):
             # Redis delivers this one again after the visibility timeout, and it leads to nothing.
             log.warning("%s; a message that is done may come again, which changes nothing", describe(error))
             virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
-            # The others of the pool have probably gone the same way, and each would cost a timeout.
-            self.channel.pool.disconnect(inuse_connections=False)
+            self.channel.drop_connections()
 
     def restore_visible(self, start: int = 0, num: int | None = 10, interval: int = 10) -> None:
         try:
@@ -102,6 +103,24 @@ class CheckedChannel(kombu_redis.Channel):
         if self._publish_client is None or self._publish_client.connection_pool is not self.pool:
             self._publish_client = super()._create_client()  # type: ignore[no-untyped-call]
         return self._publish_client
+
+    def _get_pool(self, asynchronous: bool = False) -> RedisConnectionPool:
+        pool: RedisConnectionPool = super()._get_pool(asynchronous=asynchronous)  # type: ignore[no-untyped-call]
+        return pool if asynchronous else register(pool)
+
+    def _on_connection_disconnect(self, connection: object) -> None:
+        super()._on_connection_disconnect(connection)  # type: ignore[no-untyped-call]
+        # kombu has closed a connection that was silent, or the worker stops.
+        close_idle()
+
+    def drop_connections(self) -> None:
+        """Close the connections of this worker, also those that wait for messages: one of them was silent, and the
+        others probably are too. kombu opens others.
+        """
+        for channel in list(self.connection.channels or ()):
+            if channel._async_pool is not None:
+                channel._async_pool.disconnect()
+        close_idle()
 
     def _brpop_read(self, **options: object) -> bool:
         # As in kombu, but for the check between Redis and the parsing.

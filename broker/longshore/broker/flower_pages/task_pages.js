@@ -6,10 +6,18 @@
   const name = () =>
     $('#tasks-table span.badge, #task-page span.badge').text((_, state) => words[state] || state);
 
+  // The buttons that filter the table.
+  const nameButtons = () =>
+    $('.task-state-filter').each((_, button) => {
+      const word = words[button.dataset.taskState];
+      if (word) $(button).text(word[0].toUpperCase() + word.slice(1));
+    });
+
   // The table of tasks is drawn again and again, and the page of a task once.
   $(document).on('draw.dt', name);
   $(() => {
     name();
+    nameButtons();
     const lines = $('#task-page .detail-code').map((_, line) => $(line).text()).get().join(' ');
     const jobs = [...new Set(lines.match(ID) || [])].slice(0, MAX_COMMANDS);
     if (jobs.length) {

@@ -9,13 +9,15 @@ from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 from kombu import Connection  # type: ignore[attr-defined]
 
+from longshore.broker.idle_connections import close_idle
 from longshore.broker.outages import Outage
 from longshore.broker.redis_errors import describe
 
 log = logging.getLogger(__name__)
 
 #: Seconds before another try, when Redis answers and refuses: read-only, full, or without the rights that are needed.
-RETRY_INTERVAL_S = 1.0
+#: The first try of an outage comes sooner: perhaps only a connection was lost.
+FIRST_RETRY_S, RETRY_INTERVAL_S = 0.1, 1.0
 
 
 class TicketConsumer(Consumer):  # type: ignore[misc]
@@ -49,6 +51,8 @@ class TicketConsumer(Consumer):  # type: ignore[misc]
         self._outage.ended()
 
     def _on_error(self, error: BaseException) -> None:
+        first = not self._outage.lasts
         self._outage.began(describe(error))
-        time.sleep(RETRY_INTERVAL_S)
+        close_idle()
+        time.sleep(FIRST_RETRY_S if first else RETRY_INTERVAL_S)
         maybe_shutdown()

@@ -21,13 +21,15 @@ from longshore.shared.ledger import statements
 ANSWER_TIMEOUT_S: Final = 30.0
 #: Seconds that statements may take which read or change very many rows.
 LONG_ANSWER_TIMEOUT_S: Final = 3600.0
-#: Seconds after which a new connection asks whether the server still works on a statement whose answer is late, and
-#: until it asks for a second time: an answer that is on its way is not lost.
-ASK_AFTER_S: Final = 4.0
+#: Seconds after which a new connection asks whether the server still works on a statement whose answer is late. Each
+#: time that it does, the next question comes after twice as long, up to the second. If it does not, it is asked once
+#: more after the third: an answer that is on its way is not lost.
+ASK_AFTER_S: Final = 2.0
+MAX_ASK_AFTER_S: Final = 8.0
 ASK_AGAIN_AFTER_S: Final = 1.0
 #: Seconds after which an idle connection is asked whether it still works before it is used, and for its answer.
 PROBE_AFTER_S: Final = 5.0
-PROBE_TIMEOUT_S: Final = 5.0
+PROBE_TIMEOUT_S: Final = 3.0
 #: The settings of every session, whatever the server's defaults are: the statements are written for these. The first
 #: release of Postgres that has a setting stands beside it.
 _SETTINGS: Final[Mapping[str, tuple[str, int]]] = {
@@ -93,21 +95,24 @@ class LedgerConnection(psycopg.Connection[TupleRow]):
 
     def _ask_when_late(self, gen: PQGen[T]) -> PQGen[T]:
         """What ``gen`` wants to wait for, until the server no longer works on an answer that has not come."""
-        asked, ask_at = 0, time.monotonic() + ASK_AFTER_S
+        asked, pause, ask_at = False, ASK_AFTER_S, time.monotonic() + ASK_AFTER_S
         try:
             wants = next(gen)
             while True:
                 ready = yield wants
                 if ready:
-                    asked, ask_at = 0, time.monotonic() + ASK_AFTER_S
+                    asked, pause, ask_at = False, ASK_AFTER_S, time.monotonic() + ASK_AFTER_S
                 elif time.monotonic() >= ask_at:
-                    asked = 0 if self._is_busy() else asked + 1
-                    if asked == 2:
+                    if self._is_busy():
+                        asked, pause = False, min(2 * pause, MAX_ASK_AFTER_S)
+                    elif asked:
                         # It may be in the middle of a transaction, or of a COPY, which no limit of its own ends.
                         self._ask(statements.sessions.END_FORSAKEN)
                         self.pgconn.finish()
                         raise NoAnswer("the answer was lost")
-                    ask_at = time.monotonic() + (ASK_AGAIN_AFTER_S if asked else ASK_AFTER_S)
+                    else:
+                        asked = True
+                    ask_at = time.monotonic() + (ASK_AGAIN_AFTER_S if asked else pause)
                 wants = gen.send(ready)
         except StopIteration as end:
             result: T = end.value
