@@ -53,7 +53,9 @@ def describe(error: BaseException) -> str:
     for start, text in _BY_TEXT:
         if any(start in str(cause) for cause in errors):
             return text
-    return f"Redis cannot be reached: {type(errors[-1]).__name__}"
+    # What a library was about when it failed, such as looking for an idle connection, says nothing to users.
+    of_redis = [each for each in errors if isinstance(each, exceptions.RedisError | OSError)] or errors
+    return f"Redis cannot be reached: {type(of_redis[-1]).__name__}"
 
 
 def is_wrong_type(error: BaseException) -> bool:

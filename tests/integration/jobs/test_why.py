@@ -245,11 +245,11 @@ def test_a_cancelled_training_names_its_checkpoint(ledger: Ledger) -> None:
     ledger.control.cancel(new.id)
     found = why(ledger, new.id)
     assert found.reason.startswith("it was cancelled")
-    assert found.details == ("the checkpoint of epoch 7 of 40 is kept, and a retry goes on from it",)
+    assert found.details == ("the checkpoint saved in epoch 7 of 40 is kept, and a retry goes on from it",)
     assert [step.command for step in found.next] == [f"longshore jobs retry {new.id}"]
     ledger.control.retry(new.id)
     ledger.workers.see(CPU)
-    assert "the checkpoint of epoch 7 of 40 is kept, and it goes on from it" in why(ledger, new.id).details
+    assert "the checkpoint saved in epoch 7 of 40 is kept, and it goes on from it" in why(ledger, new.id).details
 
 
 def test_a_cancelled_training_says_how_far_it_was(ledger: Ledger) -> None:

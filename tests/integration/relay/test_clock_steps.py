@@ -87,6 +87,25 @@ def test_set_forward_it_takes_no_lease(app: Celery, ledger: Ledger, clock: Setta
     assert ledger.queries.job(running).state is State.SUCCEEDED
 
 
+def test_set_forward_it_lengthens_no_lease_that_was_granted_since(
+    app: Celery, ledger: Ledger, clock: SettableClock
+) -> None:
+    relay = Relay(ledger, app, clock=clock)
+    relay.step()
+    set_clock(ledger, clock, STEP_S)
+    lost = submit(ledger, 1)
+    claim(ledger, lost)
+    with ledger.database.connection() as conn:
+        conn.execute(
+            "UPDATE shards SET leased_at = now() - interval '7 seconds', lease_until = now() - interval '2 seconds'"
+            " WHERE job_id = %s",
+            [lost],
+        )
+    # It learns of the step only now, and the worker is gone since.
+    relay.step()
+    assert relay.attempts_lost == 1
+
+
 def test_set_back_no_lease_lasts_longer(app: Celery, ledger: Ledger, clock: SettableClock) -> None:
     lost, renewed = submit(ledger, 1), submit(ledger, 1)
     claim(ledger, lost)

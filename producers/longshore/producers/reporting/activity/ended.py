@@ -57,7 +57,7 @@ def what_is_kept(ledger: Ledger, record: JobRecord, who: str) -> tuple[str, ...]
             kept.append(f"the checkpoint after its last epoch is kept, and {who} goes on from it")
         elif checkpoint is not None:
             kept.append(
-                f"the checkpoint of epoch {checkpoint.epoch:,} of {epochs:,} is kept, and {who} goes on from it"
+                f"the checkpoint saved in epoch {checkpoint.epoch:,} of {epochs:,} is kept, and {who} goes on from it"
             )
         elif record.extends is not None:
             kept.append(f"{who} goes on from the last checkpoint of {record.extends}, which it extends")

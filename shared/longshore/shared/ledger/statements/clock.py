@@ -15,16 +15,18 @@ READ_CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 MIN_STEP_S: Final = 2.0
 #: The longest that a lease which has run out by a step alone goes on, in seconds: longer than workers take to renew it.
 MAX_EXTENSION_S: Final = 60.0
-#: After a step forward: attempts whose leases have run out by it alone keep what was left.
+#: After a step forward: attempts whose leases have run out by it alone keep what was left. Those that were granted since
+#: have run out by themselves: a relay may learn of the step long after it.
 EXTEND_LEASES: Final = f"""
     WITH expired AS MATERIALIZED (
         SELECT job_id, index FROM shards
         WHERE state = 'running' AND lease_until < now() AND lease_until >= now() - make_interval(secs => %(step)s)
+          AND (leased_at IS NULL OR leased_at <= now() - make_interval(secs => %(step)s - {MIN_STEP_S}))
         ORDER BY job_id, index FOR UPDATE SKIP LOCKED
     )
     UPDATE shards
     SET leased_at = now(),
-        lease_until = least(lease_until + make_interval(secs => %(step)s),
+        lease_until = least(lease_until + make_interval(secs => %(step)s), now() + (lease_until - leased_at),
                             now() + make_interval(secs => {MAX_EXTENSION_S}))
     FROM expired WHERE shards.job_id = expired.job_id AND shards.index = expired.index
 """
