@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 
 from longshore.broker import embedded
@@ -67,6 +68,18 @@ def wait_for_worker(client: Client) -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError("no worker started")
             time.sleep(0.1)
+
+
+def kill_children(client: Client) -> None:
+    """Kill the process of each worker that computes."""
+    killed = 0
+    for worker in client.ledger.workers.workers():
+        for child in psutil.Process(worker.pid).children() if worker.alive else ():
+            # Celery may have given it another command line, but not to the process that tracks its semaphores.
+            if not any("semaphore_tracker" in part for part in child.cmdline()):
+                child.kill()
+                killed += 1
+    assert killed, "no process computes"
 
 
 def float_rows(rows: int, width: int, seed: int = 0) -> pa.FixedSizeListArray:

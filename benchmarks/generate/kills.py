@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import socket
 import statistics
 import sys
@@ -23,9 +22,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
-from benchmarks.cluster import TIMEOUT_S, running_cluster
+from benchmarks.cluster import TIMEOUT_S, kill_children, running_cluster
 from benchmarks.generate.__main__ import LONGEST, SHORTEST, Prompts, make_model
 from benchmarks.text import read_texts
 from longshore.producers import Client, Job
@@ -42,14 +39,6 @@ def generated(port: int) -> float:
             if line.startswith("longshore_generated_tokens_total"):
                 return float(line.split()[-1])
     return 0.0
-
-
-def kill_children(client: Client) -> None:
-    """Kill the processes that compute."""
-    for worker in client.ledger.workers.workers():
-        for child in psutil.Process(worker.pid).children() if worker.alive else ():
-            if any("spawn_main" in part for part in child.cmdline()):
-                os.kill(child.pid, signal.SIGKILL)
 
 
 def run_job(client: Client, prompts: Sequence[str], tokens: int, engine: EngineName) -> Job:

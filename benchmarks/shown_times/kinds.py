@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.json
@@ -19,7 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from pydantic import JsonValue
 
-from benchmarks.cluster import TIMEOUT_S, float_rows, train_mlp
+from benchmarks.cluster import TIMEOUT_S, float_rows, kill_children, train_mlp
 from longshore.producers import Client, Infer, Job
 from longshore.producers.options.keywords import TrainOptions
 from longshore.shared.vocabulary import State
@@ -117,11 +114,7 @@ def kill_worker(client: Client, folder: Path, _: Job | None) -> list[Job]:
     """Kill the process that computes in the middle of a job."""
     job = client.infer("mlp:1", folder / "rows.parquet", rows_per_shard=10_000)
     wait_for_progress(job, FILE_ROWS // 4)
-    for worker in client.ledger.workers.workers():
-        if worker.alive:
-            for child in psutil.Process(worker.pid).children():
-                if any("spawn_main" in part for part in child.cmdline()):
-                    os.kill(child.pid, signal.SIGKILL)
+    kill_children(client)
     return [job]
 
 
