@@ -45,12 +45,14 @@ def test_a_split_model_writes_the_texts_of_transformers_though_a_process_is_kill
     few = {"LONGSHORE_ENGINE_CACHE_BYTES": str(1 << 26), "LONGSHORE_ENGINE_REQUESTS": "2", "OMP_NUM_THREADS": "1"}
     with cluster.other_workers(command, {**vllm_variables(), **few}) as process, cluster.client("texts") as client:
         client.models.import_(tmp_path / "llama", "split", generation={"tensor_parallel": 2})
-        job = client.generate("split", PROMPTS, max_tokens=TOKENS, engine="vllm", rows_per_shard=len(PROMPTS))
+        # So many that most are to be written when the first are committed.
+        texts = PROMPTS * 8
+        job = client.generate("split", texts, max_tokens=TOKENS, engine="vllm", rows_per_shard=len(texts))
         wait_until(lambda: job.state.final or job.record().rows_done > 0, "the first rows", START_TIMEOUT_S)
         first = engine_processes(psutil.Process(process.pid))
         assert len(first) == 3
         first["Worker_TP1"].kill()
-        assert job.wait(START_TIMEOUT_S).results().texts == reference(tmp_path / "llama", PROMPTS)
+        assert job.wait(START_TIMEOUT_S).results().texts == 8 * reference(tmp_path / "llama", PROMPTS)
         [error] = job.errors()
         assert "lost process 2 of 2, which was killed (SIGKILL)" in error.message
         assert_ended(first)
