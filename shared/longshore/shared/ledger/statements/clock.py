@@ -15,8 +15,8 @@ READ_CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 MIN_STEP_S: Final = 2.0
 #: The longest that a lease which has run out by a step alone goes on, in seconds: longer than workers take to renew it.
 MAX_EXTENSION_S: Final = 60.0
-#: After a step forward: attempts whose leases have run out by it alone keep what was left. Those that were granted since
-#: have run out by themselves: a relay may learn of the step long after it.
+#: After a step forward: attempts whose leases have run out by it alone keep what was left. Those that were granted
+#: since have run out by themselves: a relay may learn of the step long after it.
 EXTEND_LEASES: Final = f"""
     WITH expired AS MATERIALIZED (
         SELECT job_id, index FROM shards
