@@ -22,8 +22,10 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from benchmarks.cluster import TIMEOUT_S, kill_children, running_cluster
-from benchmarks.generate.__main__ import LONGEST, SHORTEST, Prompts, make_model
+from benchmarks.generate.model import LONGEST, SHORTEST, Prompts, make_model
 from benchmarks.text import read_texts
 from longshore.producers import Client, Job
 from longshore.shared.vocabulary import EngineName
@@ -35,10 +37,10 @@ POLL_INTERVAL_S = 0.02
 def generated(port: int) -> float:
     """Tokens that the worker and its children have generated since it began."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT_S) as response:
-        for line in response.read().decode().splitlines():
-            if line.startswith("longshore_generated_tokens_total"):
-                return float(line.split()[-1])
-    return 0.0
+        families = text_string_to_metric_families(response.read().decode())
+    samples = [sample for family in families for sample in family.samples]
+    (value,) = [sample.value for sample in samples if sample.name == "longshore_generated_tokens_total"]
+    return float(value)
 
 
 def run_job(client: Client, prompts: Sequence[str], tokens: int, engine: EngineName) -> Job:
