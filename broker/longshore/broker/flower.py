@@ -70,6 +70,7 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
     from tornado.httpserver import HTTPServer
     from tornado.ioloop import IOLoop
 
+    from longshore.broker.flower_pages.events import WorkerEvents
     from longshore.broker.flower_pages.guard import Guard
     from longshore.broker.flower_pages.states import TaskStates, WordsLoader
 
@@ -77,8 +78,9 @@ def serve(app: Celery, *, address: str, port: int, password: str) -> None:
     asyncio.set_event_loop(asyncio.new_event_loop())
     loop = IOLoop.current()
     loader = WordsLoader(pages["template_path"])
-    flower = Flower(capp=app, options=options, io_loop=loop, template_loader=loader, **pages)
-    flower.events.state = TaskStates(max_workers_in_memory=options.max_workers, max_tasks_in_memory=options.max_tasks)
+    events = WorkerEvents(app, loop, enable_events=options.enable_events, max_tasks_in_memory=options.max_tasks)
+    events.state = TaskStates(max_workers_in_memory=options.max_workers, max_tasks_in_memory=options.max_tasks)
+    flower = Flower(capp=app, options=options, events=events, io_loop=loop, template_loader=loader, **pages)
     logging.getLogger("tornado.access").propagate = False
     # It logs a warning each time no worker answers, for example before the first one is up.
     logging.getLogger("flower.inspector").setLevel(logging.ERROR)

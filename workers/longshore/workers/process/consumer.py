@@ -15,8 +15,9 @@ from longshore.broker.redis_errors import describe
 
 log = logging.getLogger(__name__)
 
-#: Seconds before another try, when Redis answers and refuses: read-only, full, or without the rights that are needed.
-#: The first try of an outage comes sooner: perhaps only a connection was lost.
+#: Seconds before another try, however long the outage: a worker that waits longer and longer, as Celery's own does,
+#: begins up to half a minute after the return of Redis. The first try of an outage comes sooner: perhaps only a
+#: connection was lost.
 FIRST_RETRY_S, RETRY_INTERVAL_S = 0.1, 1.0
 
 
@@ -33,7 +34,13 @@ class TicketConsumer(Consumer):  # type: ignore[misc]
         def on_error(error: BaseException, interval: float) -> None:
             self._outage.began(describe(error))
 
-        connected = conn.ensure_connection(on_error, None, callback=maybe_shutdown)  # type: ignore[no-untyped-call]
+        connected = conn.ensure_connection(  # type: ignore[no-untyped-call]
+            on_error,
+            interval_start=RETRY_INTERVAL_S,
+            interval_step=0,
+            interval_max=RETRY_INTERVAL_S,
+            callback=maybe_shutdown,
+        )
         self.first_connection_attempt = False
         return connected  # type: ignore[no-any-return]
 

@@ -14,9 +14,10 @@ from longshore.shared.errors import HomeError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before the first restart of a process, and at most before any restart.
+#: Seconds before the first restart of a process, and at most before any restart: all of a cluster waits for Redis and
+#: Postgres, and hardly notices one more start of a process that cannot run.
 MIN_RESTART_DELAY_S = 1.0
-MAX_RESTART_DELAY_S = 30.0
+MAX_RESTART_DELAY_S = 10.0
 #: Seconds that a process must run for the delay to be reset.
 _HEALTHY_S = 60.0
 #: Seconds between two checks of the size of the logs.
@@ -59,10 +60,11 @@ class ServiceSupervisor:
 
     def _plan(self, child: Child, now: float) -> None:
         command = child.command
-        last = 0.0 if now - child.started_at > _HEALTHY_S else self._delays.get(command.name, 0.0)
-        self._delay(command, now, MIN_RESTART_DELAY_S if last == 0 else min(2 * last, MAX_RESTART_DELAY_S))
+        if now - child.started_at > _HEALTHY_S:
+            self._delays[command.name] = 0.0
+        self._delay(command, now)
         logger.warning(
-            "%s ended with code %s; starting it again in %.0f s",
+            "%s ended with code %s; starting it again in %g s",
             command.name,
             child.exit_code,
             self._delays[command.name],
@@ -77,12 +79,17 @@ class ServiceSupervisor:
             try:
                 child = self._children.start(command)
             except HomeError as error:  # no space or no memory: that may pass
-                self._delay(command, now, MAX_RESTART_DELAY_S)
-                logger.warning("%s", error, extra={"action": "restart_failed", "service": name})
+                self._delay(command, now)
+                logger.warning(
+                    *("%s; %s is started again in %g s", error, name, self._delays[name]),
+                    extra={"action": "restart_failed", "service": name},
+                )
             else:
                 logger.info("%s is back, pid %d", name, child.popen.pid, extra={"action": "started", "service": name})
 
-    def _delay(self, command: Command, now: float, delay_s: float) -> None:
+    def _delay(self, command: Command, now: float) -> None:
+        last = self._delays.get(command.name, 0.0)
+        delay_s = MIN_RESTART_DELAY_S if last == 0 else min(2 * last, MAX_RESTART_DELAY_S)
         self._delays[command.name] = delay_s
         self._due[command.name] = (now + delay_s, command)
 
