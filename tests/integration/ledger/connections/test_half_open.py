@@ -30,11 +30,14 @@ def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection.LedgerConnection, "answer_timeout_s", 2.0)
 
 
-def listening(ledger: Ledger) -> bool:
-    """Whether somebody listens for changes of jobs."""
+def waits(ledger: Ledger) -> bool:
+    """Whether another ledger listens, and has opened a second connection after that, to look at its jobs."""
     with ledger.database.connection() as conn:
-        found = conn.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
-        return bool(found.rowcount)
+        found = conn.execute(
+            """SELECT FROM pg_stat_activity WHERE application_name = 'longshore waiting' AND state = 'idle'
+                   AND datname = current_database()"""
+        )
+        return found.rowcount >= 2
 
 
 @pytest.fixture
@@ -47,9 +50,9 @@ def test_a_wait_hears_of_the_end_though_its_connections_are_half_open(
     proxied: Settings, proxy: TcpProxy, ledger: Ledger, background: ThreadPoolExecutor
 ) -> None:
     job = submit(ledger, 1)
-    with Ledger(proxied.database_url) as waiting:
+    with Ledger(proxied.database_url, "longshore waiting") as waiting:
         waited = background.submit(wait_for, waiting, job, None, lambda _: None)
-        wait_until(lambda: listening(ledger), "the wait")
+        wait_until(lambda: waits(ledger), "the wait")
         assert proxy.swallow() >= 2
         run(ledger, job)
         assert waited.result(TIMEOUT_S).state.final
@@ -60,15 +63,25 @@ def test_a_wait_outlives_a_restart_after_a_long_silence(
 ) -> None:
     monkeypatch.setattr("longshore.producers.waiting.OUTAGE_TIMEOUT_S", 5.0)
     job = submit(ledger, 1)
-    with Ledger(proxied.database_url) as waiting:
+    with Ledger(proxied.database_url, "longshore waiting") as waiting:
         waited = background.submit(wait_all, waiting, [job], None)
-        wait_until(lambda: listening(ledger), "the wait")
+        wait_until(lambda: waits(ledger), "the wait")
         # Longer than an outage may be, and nothing is announced in it.
         time.sleep(6)
         with proxy.refusing():
             time.sleep(1)
         run(ledger, job)
         waited.result(TIMEOUT_S)
+
+
+def test_a_login_whose_answer_never_comes_is_begun_anew(
+    proxied: Settings, proxy: TcpProxy, background: ThreadPoolExecutor
+) -> None:
+    with Ledger(proxied.database_url) as connecting:
+        with proxy.stalled():
+            jobs = background.submit(connecting.queries.jobs, limit=0)
+            wait_until(lambda: proxy.swallow() > 0, "the login")
+        assert jobs.result(TIMEOUT_S) == []
 
 
 def test_an_idle_connection_that_is_half_open_is_replaced_unseen(proxied_ledger: Ledger, proxy: TcpProxy) -> None:

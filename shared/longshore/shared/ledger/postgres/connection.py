@@ -7,11 +7,12 @@ import select
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from psycopg.rows import TupleRow
 
 from longshore.shared import forks
@@ -27,6 +28,9 @@ LONG_ANSWER_TIMEOUT_S: Final = 3600.0
 ASK_AFTER_S: Final = 2.0
 MAX_ASK_AFTER_S: Final = 8.0
 ASK_AGAIN_AFTER_S: Final = 1.0
+#: Seconds for the first try to log in. The answer to a login may never come, as when a router has crashed in that
+#: moment; so it is tried once more, with the limit of the address, which a server that is slow to answer needs.
+FIRST_LOGIN_S: Final = 3
 #: Seconds after which an idle connection is asked whether it still works before it is used, and for its answer.
 PROBE_AFTER_S: Final = 5.0
 PROBE_TIMEOUT_S: Final = 3.0
@@ -175,7 +179,7 @@ def connect(conninfo: str, *, plan_anew: bool = False, producer: str = "") -> Le
     :param plan_anew: plan each statement every time it runs.
     :param producer: whose jobs a login of the gateway sees in this session; empty for none.
     """
-    conn = LedgerConnection.connect(conninfo, autocommit=True)
+    conn = _log_in(conninfo)
     forks.call_after_fork(conn)
     try:
         version = conn.info.server_version
@@ -193,6 +197,13 @@ def connect(conninfo: str, *, plan_anew: bool = False, producer: str = "") -> Le
         conn.close()
         raise
     return conn
+
+
+def _log_in(conninfo: str) -> LedgerConnection:
+    if timeout_from_conninfo(conninfo_to_dict(conninfo)) > FIRST_LOGIN_S:
+        with suppress(psycopg.errors.ConnectionTimeout):
+            return LedgerConnection.connect(conninfo, autocommit=True, connect_timeout=FIRST_LOGIN_S)
+    return LedgerConnection.connect(conninfo, autocommit=True)
 
 
 def is_alive(conn: LedgerConnection) -> bool:
