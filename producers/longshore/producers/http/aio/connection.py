@@ -80,12 +80,8 @@ class AsyncGatewayConnection:
         :raises Cut: it has ended before its end; the caller may go on.
         :raises ServiceUnavailable: the client was closed.
         """
-        query = given_params(params)
         try:
-            async with (
-                self._client() as client,
-                client.stream("GET", self._connection.at(path), params=query, timeout=time_limits()) as answer,
-            ):
+            async with self._client() as client, self._answer(client, path, params) as answer:
                 self._connection.has_answered = True
                 if not answer.is_success:
                     await answer.aread()
@@ -96,6 +92,18 @@ class AsyncGatewayConnection:
                 yield answer.aiter_lines()
         except httpx.TransportError as error:
             raise Cut(str(error)) from None
+
+    @asynccontextmanager
+    async def _answer(self, client: httpx.AsyncClient, path: str, params: Params) -> AsyncIterator[httpx.Response]:
+        query = given_params(params)
+        request = client.build_request("GET", self._connection.at(path), params=query, timeout=time_limits())
+        # Closing the pool ends what comes over its connections, but none that is being made.
+        async with self.until_closed():
+            answer = await client.send(request, stream=True)
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
 
     async def pause(self, outage: GatewayOutage, reason: str, at_least_s: float | None = None) -> None:
         """Wait before the next try.
