@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, settings
 #: Each process of the test run has services, and workers that load PyTorch: about 2 GiB, and at times more.
 MAX_PROCESSES, BYTES_PER_PROCESS = 4, 3 << 30
 
-# How long a case takes depends on what else the machine does.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# How long a case takes depends on what else the machine does. The cases of a test are the same in each run, so that one
+# that fails has to do with what was changed; `--hypothesis-profile=random` looks for cases that nobody has tried.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("seeded", settings.get_profile("random"), derandomize=True)
+settings.load_profile("seeded")
 # Several processes share the cores: a thread of PyTorch that has nothing to do must sleep, not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The sources are compiled once, and not by each of some thousand processes, even if the environment asks for that.

@@ -68,7 +68,8 @@ def test_greedy_texts_do_not_depend_on_the_batch(page_size: int, max_requests: i
             engine.add(EngineRequest(id=number, tokens=prompts[number], sampling=Sampling(max_tokens=MAX_TOKENS)))
         # Others come, some at a temperature, and are cancelled at any time.
         other, tokens = next(others), prompts_of(1, 60, seed=len(texts))[0]
-        engine.add(EngineRequest(id=other, tokens=tokens, sampling=Sampling(max_tokens=9, temperature=other % 2)))
+        sampling = Sampling(max_tokens=9, temperature=other % 2, seed=other)
+        engine.add(EngineRequest(id=other, tokens=tokens, sampling=sampling))
         engine.cancel([order.randrange(5000, other + 1) for _ in range(2)])
         step = engine.step()
         assert step.failures == {}

@@ -33,6 +33,7 @@ from longshore.broker.tickets import parse_shard_ids
 from longshore.shared.settings import Settings
 from tests.own_redis import OwnRedis
 from tests.raw_tickets import raw_ticket
+from tests.waiting import TIMEOUT_S
 
 #: Examples of a test; ``LONGSHORE_FUZZ_SCALE=1000`` runs a thousand times as many.
 EXAMPLES = 200 * int(os.environ.get("LONGSHORE_FUZZ_SCALE", "1"))
@@ -57,7 +58,7 @@ class Consuming:
         self.requests.clear()
         self.redis.lpush("cpu", raw)
         while self.redis.llen("cpu"):
-            self.connection.drain_events(timeout=5)
+            self.connection.drain_events(timeout=TIMEOUT_S)
         return list(self.requests)
 
     def __post_init__(self) -> None:

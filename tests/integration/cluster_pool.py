@@ -22,10 +22,10 @@ from tests.integration.support import empty_tables, migrated_database
 from tests.waiting import wait_until
 
 #: The devices and the variables of the cluster that is shared. A short lease, in seconds: what a killed worker ran is
-#: soon free. Webhooks may lead to this machine.
+#: soon free; not so short that a busy machine lets one run out. Webhooks may lead to this machine.
 LOCAL_WEBHOOKS: Mapping[str, str] = {NETWORKS_VARIABLE: "127.0.0.1", HTTP_VARIABLE: "1"}
 SHARED_DEVICES = "cpu"
-SHARED_ENVIRONMENT: Mapping[str, str] = {"LONGSHORE_LEASE": "2", **LOCAL_WEBHOOKS}
+SHARED_ENVIRONMENT: Mapping[str, str] = {"LONGSHORE_LEASE": "5", **LOCAL_WEBHOOKS}
 #: The Redis databases of the shared cluster and of another one. The tests without a cluster use database 0.
 SHARED_REDIS, OTHER_REDIS = 1, 2
 #: Seconds the workers get to end what they run when a module has ended.

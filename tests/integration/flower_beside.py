@@ -47,7 +47,7 @@ def running_flower(cluster: Cluster) -> Iterator[Flower]:
         found = Flower(port)
         # It knows the worker when it has heard an event of it: from then on it hears of every task.
         # It is cpu:0.2 if the worker of another cluster in the same Postgres has the first name.
-        wait_until(lambda: '"cpu:0' in found.read("/api/workers?refresh=1"), "Flower's first sight of the worker")
+        wait_until(lambda: '"cpu:0' in found.read("/api/workers?status=1"), "Flower's first sight of the worker")
         yield found
     finally:
         process.terminate()

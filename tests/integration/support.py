@@ -45,6 +45,16 @@ def together(*functions: Callable[[], T]) -> list[T]:
         return [future.result(TIMEOUT_S) for future in [pool.submit(start, function) for function in functions]]
 
 
+@contextmanager
+def no_results_written(settings: Settings) -> Iterator[psycopg.Connection[tuple[int]]]:
+    """Whoever writes into the table waits until the end of the block, in which another connection can be used."""
+    url = settings.database_url
+    with psycopg.connect(url) as lock, psycopg.connect(url, autocommit=True) as link:
+        lock.execute("LOCK TABLE results IN SHARE MODE")
+        yield link
+        lock.rollback()
+
+
 def new_job(
     *rows: int,
     kind: str = "infer",

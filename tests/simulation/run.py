@@ -15,6 +15,7 @@ from typing import Final
 import psycopg
 
 from longshore.broker import upcoming
+from longshore.broker.circuit_breaker import CircuitBreaker
 from longshore.broker.relay import Relay
 from longshore.producers import Client
 from longshore.shared.errors import ServiceUnavailable
@@ -131,7 +132,8 @@ class _Simulation:
         for name, steps in self.workload.producers.items():
             client = world.clients[name]
             coalescer = SimulatedCoalescer(self.app, self.redis)
-            vars(client._publisher).update(_made_app=self.app, _made_coalescer=coalescer)
+            breaker = CircuitBreaker(self.scheduler.clock)
+            vars(client._publisher).update(_made_app=self.app, _made_coalescer=coalescer, _made_breaker=breaker)
             left = [step for step in steps if step.name not in self.drop]
             arguments = (name, client, self.scheduler, left, self.known, Random(f"{seed} {name}"), self.log)
             self.scheduler.spawn(name, Producer(*arguments).run, restart)

@@ -27,8 +27,7 @@ def scaled(ledger: Ledger) -> Ledger:
     return ledger
 
 
-@pytest.mark.usefixtures("scaled")
-def test_status_and_doctor_stay_short(services: Settings) -> None:
+def test_status_and_doctor_stay_short(services: Settings, scaled: Ledger) -> None:
     command_line = CommandLine({**without_settings(), **services.environment()})
     status = command_line("status")
     assert status.code == 0
@@ -40,6 +39,7 @@ def test_status_and_doctor_stay_short(services: Settings) -> None:
     workers = command_line("status", "--json").fields["workers"]
     assert isinstance(workers, list)
     assert len(workers) == SILENT + 1
+    scaled.workers.see(presence("pod-at-work"))  # the commands before may have taken long
     [line] = [line for line in command_line("doctor").out.splitlines() if line.startswith("workers")]
     assert line.endswith(f"and {SILENT - 5} more")
 

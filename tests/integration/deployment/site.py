@@ -6,6 +6,7 @@ What differs from a container: folders, ports and host names, which are replaced
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -47,21 +48,21 @@ class Site:
 
     def here(self, text: str) -> str:
         """A text of compose.yaml, for this machine."""
-        for there, here in (
-            ("@postgres:5432", f"@127.0.0.1:{self.ports['postgres']}"),
-            ("//redis:6379", f"//127.0.0.1:{self.ports['redis']}"),
-            ("0.0.0.0", "127.0.0.1"),
-            ("6379", str(self.ports["redis"])),
-            ("5432", str(self.ports["postgres"])),
-            ("5555", str(self.ports["flower"])),
-            ("8080", str(self.ports["gateway"])),
-            ("/run/secrets", str(self.secrets)),
-            ("--dir /data", f"--dir {self.place / 'redis'}"),
-            ("/var/lib/longshore", str(self.place)),
-            ("/opt/longshore", str(ROOT / "deploy")),
-        ):
-            text = text.replace(there, here)
-        return text
+        places = {
+            "@postgres:5432": f"@127.0.0.1:{self.ports['postgres']}",
+            "//redis:6379": f"//127.0.0.1:{self.ports['redis']}",
+            "0.0.0.0": "127.0.0.1",
+            "6379": str(self.ports["redis"]),
+            "5432": str(self.ports["postgres"]),
+            "5555": str(self.ports["flower"]),
+            "8080": str(self.ports["gateway"]),
+            "/run/secrets": str(self.secrets),
+            "--dir /data": f"--dir {self.place / 'redis'}",
+            "/var/lib/longshore": str(self.place),
+            "/opt/longshore": str(ROOT / "deploy"),
+        }
+        # All at once: a port by chance can contain one of the numbers.
+        return re.sub("|".join(map(re.escape, places)), lambda found: places[found[0]], text)
 
     def environment(self, service: Service) -> dict[str, str]:
         """What a container has: what compose.yaml says, and what its image brings along."""

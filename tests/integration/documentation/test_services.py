@@ -71,7 +71,8 @@ def serving(cluster: Cluster, command: Sequence[str], **environment: str) -> Ite
     """Run a service; stopped by SIGTERM, after which no process is left."""
     port = any_free_port()
     where = f"127.0.0.1:{port}" if command[-1] == "--bind" else str(port)
-    full = {**cluster.environment, "MODEL": "digits:1", "PYTHONPATH": str(ROOT), **environment}
+    own = {"MODEL": "digits:1", "PYTHONPATH": str(ROOT), "PATIENCE": str(TIMEOUT_S)}
+    full = {**cluster.environment, **own, **environment}
     with (cluster.folder / "service.log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", *command, where], env=full, stdout=log, stderr=log)
     service = Service(f"http://127.0.0.1:{port}", psutil.Process(process.pid))

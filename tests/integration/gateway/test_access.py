@@ -23,6 +23,7 @@ from longshore.shared.settings import Settings
 from tests.integration.gateway.access_table import MODEL, PUBLIC, REFERENCES, ROUTES, Json, Route
 from tests.integration.gateway_beside import RunningGateway
 from tests.integration.support import new_job
+from tests.waiting import TIMEOUT_S
 
 OWN, OTHER = "search-team", "other-team"
 #: Differ between two answers that say the same.
@@ -161,7 +162,7 @@ def test_without_a_valid_token_every_route_gives_the_same_answer(
         "revoked": f"Bearer {revoked}",
     }
     answers = {}
-    with httpx.Client(base_url=gateway.url) as http:
+    with httpx.Client(base_url=gateway.url, timeout=TIMEOUT_S) as http:
         for kind, header in tokens.items():
             http.headers = httpx.Headers({} if header is None else {"Authorization": header})
             for name in [*ROUTES, "GET /v1/nothing", "POST /v1"]:

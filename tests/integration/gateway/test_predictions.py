@@ -242,7 +242,7 @@ def test_a_worker_that_is_killed_while_texts_are_streamed(
     http: httpx.Client, cluster: Cluster, client: Client, options: dict[str, object]
 ) -> None:
     # So many that they are still written when it is seen that they are saved.
-    prompts = PROMPTS * 10
+    prompts = PROMPTS * 30
     body = {"stream": True, "prompt": prompts, "options": {"max_tokens": 400, "min_tokens": 400, **options}}
     [pid] = cluster.child_pids()
     with http.stream("POST", "/v1/models/chat/generate", json=body) as answer:
@@ -259,12 +259,14 @@ def test_a_worker_that_is_killed_while_texts_are_streamed(
 
 def test_a_gateway_that_is_killed_leaves_the_job(cluster: Cluster, client: Client) -> None:
     with running_gateway(cluster) as gateway, gateway.http() as http:
-        body = {"stream": True, "prompt": PROMPTS, "options": {"max_tokens": 100}}
+        prompts = PROMPTS * 10
+        body = {"stream": True, "prompt": prompts, "options": {"max_tokens": 400, "min_tokens": 400}}
         with http.stream("POST", "/v1/models/chat/generate", json=body) as answer:
-            events = Events(answer.iter_lines()).read("text")
-            job = client.job(str(client.jobs(limit=1)[0].id))
+            events = Events(answer.iter_lines()).read("job")
+            job = client.job(str(events.last["job"]))
+            events.read("text")
             gateway.process.kill()
             gateway.process.wait()
             with pytest.raises(httpx.HTTPError):
                 events.read()
-    assert job.wait(TIMEOUT_S).results().num_rows == 2
+    assert job.wait(TIMEOUT_S).results().num_rows == len(prompts)

@@ -40,7 +40,7 @@ def written_by_peft(base: Path, adapter: Path, texts: list[str]) -> list[str]:
 
 
 def test_jobs_of_twenty_adapters_load_their_base_once(client: Client, cluster: Cluster, tmp_path: Path) -> None:
-    base = import_model(client, tmp_path)
+    base = import_model(client, tmp_path, seed=11)  # no other module has opened it on the same worker
     names = [f"adapter-{number}" for number in range(ADAPTERS)]
     for number, name in enumerate(names):
         save_adapter(base, tmp_path / name, seed=number, rank=1 + number % 3)

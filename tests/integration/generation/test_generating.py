@@ -239,6 +239,6 @@ def test_a_chain_trains_and_generates(client: Client) -> None:
     assert [row.output["finish_reason"] for row in after.wait(TIMEOUT_S).results()] == ["length", "length"]
     assert after.record().version == 1
     with pytest.raises(JobFailed, match="generates text"):
-        client.train("odd", "linear", {"x": [1.0, 2.0], "y": ["a", "b"]}, "y", epochs=1, validation=0).then.generate(
+        client.train("odd", "linear", {"x": [1.0, 2.0], "y": ["a", "b"]}, "y", epochs=200, validation=0).then.generate(
             ["the cat"]
         ).wait(TIMEOUT_S)

@@ -141,7 +141,8 @@ def test_an_attempt_that_loses_its_shard_stops_and_the_next_runs_the_rest(
     job = client.generate(MODEL, texts, max_tokens=TOKENS)
     wait_for_rows(job, 1)
     running = next(shard.index for shard in job.shards() if shard.state is State.RUNNING)
-    assert expire(cluster.ledger, job.id, running) == 1
+    # A renewal or a commit of the same moment holds the shard, or the relay is faster.
+    wait_until(lambda: job.errors() or expire(cluster.ledger, job.id, running), "the loss of the attempt")
     job.wait(TIMEOUT_S)
     check(job, folder, texts)
     assert [error.shard for error in job.errors()] == [running]

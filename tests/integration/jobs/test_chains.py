@@ -88,7 +88,7 @@ def test_a_chain_outlives_its_producer_the_relay_and_a_worker(
 
 
 def test_the_retry_of_a_link_runs_the_rest(client: Client, data: Path) -> None:
-    first = client.train("again", "mlp", data, "label", epochs=2, learning_rate=1e-3)
+    first = client.train("again", "mlp", data, "label", epochs=50, learning_rate=1e-3)
     second = first.then.evaluate(data)
     third = second.then.promote("production")
     second.cancel()
@@ -121,11 +121,11 @@ def test_what_cannot_come_after_a_job_is_refused(client: Client, data: Path) -> 
     with pytest.raises(InvalidInput, match="no column 'pixels'"):
         job.then.infer([{"a": 1.0}])
     # Of one that is not made yet the worker finds out, at its first attempt.
-    late = client.train("late", "mlp", data, "label", epochs=1).then.infer([{"a": 1.0}])
+    late = client.train("late", "mlp", data, "label", epochs=50).then.infer([{"a": 1.0}])
     with pytest.raises(JobFailed, match="the data has no column 'pixels'"):
         late.wait(TIMEOUT_S)
     assert [shard.attempt for shard in late.shards()] == [1]
-    odd = client.train("odd", "mlp", data, "label", epochs=1).then.infer(data, threshold=0.3)
+    odd = client.train("odd", "mlp", data, "label", epochs=50).then.infer(data, threshold=0.3)
     with pytest.raises(JobFailed, match=r"threshold: 0\.3: only for multilabel"):
         odd.wait(TIMEOUT_S)
     made = [job.then.evaluate(data, idempotency_key="once") for _ in range(2)]

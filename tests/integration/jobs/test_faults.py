@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,12 @@ pytestmark = pytest.mark.slow
 
 #: Rows of the job that is disturbed, and of each of its shards: each takes a while with the batches below.
 ROWS, SHARD, BATCH = 40_000, 20_000, 1
+
+
+@pytest.fixture(scope="module")
+def worker_environment() -> Mapping[str, str]:
+    # Shorter than the parent of a frozen child waits before it ends it: a worker that comes too late is seen, too.
+    return {"LONGSHORE_LEASE": "2"}
 
 
 @pytest.fixture(scope="module")

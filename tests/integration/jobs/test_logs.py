@@ -161,6 +161,7 @@ def test_the_command_prints_a_log(client: Client, cluster: Cluster) -> None:
     document = command_line("jobs", "logs", str(job.id), "--json").document
     assert isinstance(document, list)
     assert document[-1]["level"] == "ERROR"
+    infer(client, 0.5).wait(TIMEOUT_S)  # the model is loaded: what takes longer than a second keeps its log
     small = infer(client, 0.5).wait(TIMEOUT_S)
     answer = command_line("jobs", "logs", str(small.id))
     assert (answer.code, answer.out) == (0, "")

@@ -126,22 +126,36 @@ def data(tmp_path: Path) -> Path:
     return digits.write(tmp_path / "rows.parquet", ROWS)
 
 
-def test_a_file_that_comes_back_is_read(client: Client, data: Path) -> None:
-    job = submit_and_hide(client, data, data)
+def test_a_file_that_comes_back_is_read(cluster: Cluster, client: Client, data: Path) -> None:
+    job = submit_and_hide(cluster, client, data, data)
     check_succeeded(job)
     assert job.results().num_rows == ROWS
 
 
-def test_a_folder_that_comes_back_is_read(client: Client, data: Path) -> None:
-    job = submit_and_hide(client, data, data.parent)
+def test_a_folder_that_comes_back_is_read(cluster: Cluster, client: Client, data: Path) -> None:
+    job = submit_and_hide(cluster, client, data, data.parent)
     check_succeeded(job)
 
 
-def submit_and_hide(client: Client, data: Path, hidden: Path) -> Job:
-    """Submit a job behind one that keeps the workers busy, hide its data, and show it after the first look."""
+@contextmanager
+def nothing_is_read(cluster: Cluster) -> Iterator[None]:
+    """The workers' children stand still."""
+    children = cluster.child_pids()
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGCONT)
+
+
+def submit_and_hide(cluster: Cluster, client: Client, data: Path, hidden: Path) -> Job:
+    """Submit a job, hide its data before it is read, and show it after the first look."""
     elsewhere = hidden.with_name(f"{hidden.name}.away")
-    job = client.infer("digits", data, rows_per_shard=1, batch_size=1)
-    hidden.rename(elsewhere)
+    with nothing_is_read(cluster):
+        job = client.infer("digits", data, rows_per_shard=1, batch_size=1)
+        hidden.rename(elsewhere)
     try:
         wait_until(lambda: any(shard.outages for shard in job.shards()) or job.state is State.SUCCEEDED, "a look")
     finally:
@@ -150,9 +164,10 @@ def submit_and_hide(client: Client, data: Path, hidden: Path) -> Job:
     return job
 
 
-def test_a_file_that_stays_away_ends_the_job(client: Client, data: Path) -> None:
-    job = client.infer("digits", data, rows_per_shard=1, batch_size=1)
-    data.unlink()
+def test_a_file_that_stays_away_ends_the_job(cluster: Cluster, client: Client, data: Path) -> None:
+    with nothing_is_read(cluster):
+        job = client.infer("digits", data, rows_per_shard=1, batch_size=1)
+        data.unlink()
     client.wait([job], TIMEOUT_S)
     assert job.state is State.FAILED
     assert "No such file" in str(job.record().error)
@@ -180,14 +195,10 @@ def test_a_busy_server_is_asked_again(cluster: Cluster, client: Client) -> None:
     table = pa.table({"x": numbers, "y": numbers})
     client.train("points", "linear", table, "y", epochs=1, features=["x"], validation=0).wait(TIMEOUT_S)
     busy = threading.Event()
-    children = cluster.child_pids()
-    for pid in children:  # nothing is read before the server is busy
-        os.kill(pid, signal.SIGSTOP)
     with busy_server("\n".join(["x", *map(str, numbers)]).encode(), busy) as address:
-        job = client.infer("points", f"{address}/rows.csv")
-        busy.set()
-        for pid in children:
-            os.kill(pid, signal.SIGCONT)
+        with nothing_is_read(cluster):
+            job = client.infer("points", f"{address}/rows.csv")
+            busy.set()
         assert "status 503" in reason(job)
         busy.clear()
         check_succeeded(job)

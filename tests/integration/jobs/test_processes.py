@@ -177,7 +177,7 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
         through = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}").geturl()
         cluster.stop_workers()
         command = [sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
-        with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": through}) as supervisor:
+        with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": through, "LONGSHORE_GRACE": "15"}) as supervisor:
             before = len(cluster.log("other workers"))  # of other tests
             infer(client, 0.5).wait(TIMEOUT_S)
             with proxy.refusing():

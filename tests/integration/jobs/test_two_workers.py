@@ -34,7 +34,7 @@ def test_both_work_on_one_job_and_no_row_is_lost_or_doubled(cluster: Cluster) ->
     with cluster.client() as client:
         client.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(120)
         rows = np.tile(images, (8, 1))
-        job = client.infer("digits", rows, rows_per_shard=len(images), batch_size=4).wait(120)
+        job = client.infer("digits", rows, rows_per_shard=len(images), batch_size=1).wait(120)
         assert len({shard.worker for shard in job.shards()}) == 2
         table = job.results()
         assert table["row"].to_pylist() == list(range(len(rows)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Event
+from threading import Barrier, Event
 
 import psycopg
 import pytest
@@ -157,12 +157,11 @@ def test_of_a_rollback_and_a_promotion_in_the_same_moment_none_is_lost(three: Le
 
 
 def test_of_several_rollbacks_of_the_same_move_one_takes_effect(three: Ledger) -> None:
-    planned = [Event(), Event()]
+    planned = Barrier(2)
 
     def meet(name: str) -> None:
         if name == "models:rollback_planned":
-            next(event for event in planned if not event.is_set()).set()
-            assert all(event.wait(TIMEOUT_S) for event in planned)
+            planned.wait(TIMEOUT_S)
 
     def roll_back() -> int | None:
         try:

@@ -65,7 +65,7 @@ def worker_environment(port: int, tmp_path_factory: pytest.TempPathFactory) -> M
 @pytest.fixture(scope="module")
 def client(cluster: Cluster, port: int) -> Iterator[Client]:
     # The relay listens before the first job is submitted, and so counts all.
-    wait_until(lambda: value(port, "workers", queue="cpu") == 1, "the lead")
+    wait_until(lambda: get(port, "/metrics")[0] == 200 and value(port, "workers", queue="cpu") == 1, "the lead")
     with hostile_client(cluster) as client:
         yield client
 
@@ -112,7 +112,7 @@ def test_the_relay_counts_jobs_by_kind_and_outcome(client: Client, port: int) ->
     samples = scrape(port)
     for name in ("longshore_job_wait_seconds_count", "longshore_job_run_seconds_count"):
         assert samples[name, frozenset({("kind", "train")})] == 2
-    assert value(port, "queue_shards", queue="cpu") == 0
+    wait_until(lambda: value(port, "queue_shards", queue="cpu") == 0, "the next count of what waits")
     assert value(port, "queue_oldest_seconds", queue="gpu") == 0
     assert value(port, "queue_messages", queue="gpu") == 0
     assert value(port, "relay_leads") == value(port, "service_up", service="redis") == 1
@@ -125,6 +125,9 @@ def test_a_worker_counts_shards_rows_and_models(cluster: Cluster, client: Client
     images, _ = digits()
     client.infer("digits:1", table(images[:500])).wait(TIMEOUT_S)
     wait_until(lambda: (value(worker, "model_loads_total") or 0) >= 1, "the count of the load, once a second")
+    # The ends of jobs are heard of before the worker has counted them.
+    ended = sum(shard.state is State.SUCCEEDED for job in client.jobs(limit=1000) for shard in job.shards())
+    wait_until(lambda: value(worker, "shards_total", outcome="committed") == ended, "the count of all before")
     before = scrape(worker)
     client.infer("digits:1", table(images[:500])).wait(TIMEOUT_S)
 

@@ -84,7 +84,7 @@ def wait_until(true: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def process(settings: Settings, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, **settings.environment(), "LONGSHORE_LEASE": "2", "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, **settings.environment(), "LONGSHORE_LEASE": "10", "PYTHONSAFEPATH": "1"}
     with (FOLDER / "log.txt").open("ab") as log:
         started = subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment, stdout=log, stderr=log)
     try:

@@ -94,7 +94,7 @@ def cluster(migrated: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A relay and a worker on the migrated database. Tests that come before its first use see what was loaded."""
     with redis.Redis.from_url(migrated.redis_url) as connection:
         connection.flushdb()
-    cluster = Cluster(migrated, tmp_path_factory.mktemp("cluster"), "cpu", {"LONGSHORE_LEASE": "2"})
+    cluster = Cluster(migrated, tmp_path_factory.mktemp("cluster"), "cpu", {"LONGSHORE_LEASE": "10"})
     try:
         cluster.start_relay()
         cluster.start_workers()

@@ -32,6 +32,7 @@ from longshore.broker.upcoming import peek
 from longshore.producers.cli.checks.check import Level
 from longshore.producers.cli.checks.redis import check_redis
 from longshore.producers.cli.checks.remote_control import check_remote_control
+from longshore.producers.gateway import text_channels
 from longshore.producers.gateway.text_channels import TextChannels
 from longshore.shared.ledger.jobs.submission import tickets_of
 from longshore.shared.ledger.ledger import Ledger
@@ -178,7 +179,10 @@ def test_a_producer_submits(server: Server, services: Settings) -> None:
     app.close()
 
 
-def test_a_gateway_hears_the_texts_that_a_worker_publishes(server: Server, services: Settings) -> None:
+def test_a_gateway_hears_the_texts_that_a_worker_publishes(
+    server: Server, services: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_channels, "SUBSCRIBE_TIMEOUT_S", TIMEOUT_S)
     address = parse_redis_url(server.settings(RedisRole.GATEWAY, services).redis_url)
     publisher = parse_redis_url(server.settings(RedisRole.WORKER, services).redis_url)
     job, delta = uuid7(), TextDelta(0, 0, 1, 0, "你好")
@@ -268,7 +272,7 @@ def test_workers_run_jobs_and_a_monitor_watches(server: Server, services: Settin
                     images, labels = digits.digits()
                     producer.train("digits", "linear", digits.table(images, labels), "label", epochs=1).wait(TIMEOUT_S)
                     producer.infer("digits", images[:2]).wait(TIMEOUT_S)
-            assert check_remote_control(monitor).detail.startswith("1 worker answers")
+            wait_until(lambda: check_remote_control(monitor).detail.startswith("1 worker answers"), "the answer")
             assert check_redis(monitor).detail.startswith(("Redis ", "Valkey "))
             flower = Flower(any_free_port())
             environment = {"LONGSHORE_REDIS_URL": monitor.redis_url, "LONGSHORE_FLOWER_PASSWORD": flower.password}

@@ -10,13 +10,15 @@ import pytest
 from longshore.broker import redis_address
 from longshore.broker.gateway.text_deltas import CHANNEL
 from longshore.broker.redis_address import parse_redis_url
+from longshore.producers.gateway import text_channels
 from longshore.producers.gateway.text_channels import TextChannels
 from longshore.shared.settings import Settings
-from tests.waiting import wait_until
+from tests.waiting import TIMEOUT_S, wait_until
 
 
 def test_callers_who_come_after_a_pause_are_heard(services: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     # The time after which a connection that is not used is asked whether it is alive: it is always over.
+    monkeypatch.setattr(text_channels, "SUBSCRIBE_TIMEOUT_S", TIMEOUT_S)
     monkeypatch.setattr(redis_address, "HEALTH_CHECK_INTERVAL_S", 0.001)
     address = parse_redis_url(services.redis_url)
 

@@ -13,7 +13,7 @@ from celery import Celery
 
 from longshore.broker.app import make_app
 from longshore.producers import Client
-from longshore.producers.cli.checks.check import Level
+from longshore.producers.cli.checks.check import Check, Level
 from longshore.producers.cli.checks.remote_control import check_remote_control
 from tests.integration import digits
 from tests.integration.cluster import Cluster
@@ -175,6 +175,11 @@ def test_hostile_payloads_in_the_remote_control_are_dropped(
     assert "Traceback" not in cluster.log("workers")
 
 
+def answer_to(check: Check) -> tuple[Level, str]:
+    return check.level, check.detail
+
+
 def test_doctor_finds_no_worker_that_obeys_commands(cluster: Cluster) -> None:
-    check = check_remote_control(cluster.settings)
-    assert (check.level, check.detail) == (Level.OK, "1 worker answers questions; no commands over Redis are obeyed")
+    # A busy machine may answer too late for one look.
+    expected = (Level.OK, "1 worker answers questions; no commands over Redis are obeyed")
+    wait_until(lambda: answer_to(check_remote_control(cluster.settings)) == expected, "the worker's answer")

@@ -12,6 +12,7 @@ import pytest
 import redis
 from celery import Celery
 
+from longshore.broker import relay as relay_module
 from longshore.broker import upcoming
 from longshore.broker.coalescing import Coalescer
 from longshore.broker.publishing import publish
@@ -36,7 +37,10 @@ from tests.integration.queued import (
 from tests.integration.support import LEASE, claim, expire, new_job, submit
 
 
-def test_what_its_producer_did_not_publish_is_published_after_a_grace(app: Celery, ledger: Ledger) -> None:
+def test_what_its_producer_did_not_publish_is_published_after_a_grace(
+    app: Celery, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "PUBLISH_GRACE_S", 600.0)
     job, relay = submit(ledger, 2000, 2000), Relay(ledger, app)
     relay.step()
     assert message_count(app) == 0

@@ -19,10 +19,13 @@ def worker_environment() -> Mapping[str, str]:
 
 
 def test_a_worker_obeys_if_it_is_told_to_and_doctor_names_it(cluster: Cluster) -> None:
-    check = check_remote_control(cluster.settings)
-    assert check.level is Level.WARN
     [name] = [each.name for each in cluster.ledger.workers.workers()]
-    assert name in check.detail
+
+    def is_named() -> bool:
+        check = check_remote_control(cluster.settings)
+        return check.level is Level.WARN and name in check.detail
+
+    wait_until(is_named, "the worker's answer")
     pids = cluster.worker_pids()
     app = make_app(cluster.settings)
     app.control.broadcast("shutdown")

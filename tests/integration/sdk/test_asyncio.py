@@ -55,6 +55,11 @@ class Target:
         connections = psutil.Process().net_connections("tcp")
         return sum(bool(each.raddr) and each.raddr.port == port for each in connections)
 
+    async def hears(self, waits: int) -> None:
+        """Until so many waits have begun. Over HTTP, each has a connection; the gateway listens all the time."""
+        while self.connections() < waits if self.gateway is not None else not listeners(self.cluster):
+            await asyncio.sleep(0.01)
+
     def run(self, work: Work) -> None:
         """Run something with a client."""
 
@@ -170,8 +175,7 @@ def test_a_lost_connection_is_made_again(target: Target, tmp_path: Path) -> None
         job = await client.infer("digits", path, batch_size=50)
         waiting = asyncio.create_task(job.wait(TIMEOUT_S))
         following = asyncio.create_task(_last(job.follow()))
-        while not listeners(target.cluster):
-            await asyncio.sleep(0.01)
+        await target.hears(2)
         with target.cluster.ledger.database.connection() as conn:
             conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%jobs%'")
         await waiting
@@ -189,8 +193,7 @@ def test_hundreds_wait_without_a_thread_each_and_leave_nothing_when_they_are_can
         waiting = [asyncio.create_task(job.wait()) for job in jobs]
         following = [asyncio.create_task(_last(job.follow())) for job in jobs[:20]]
         reading = [asyncio.create_task(_read(job.logs(follow=True))) for job in jobs[:20]]
-        while not listeners(target.cluster) or (target.gateway and target.connections() < 150):
-            await asyncio.sleep(0.01)
+        await target.hears(150)
         assert threading.active_count() <= threads + 40
         cancelled = [*waiting[:200], *following, *reading]
         for task in cancelled:
@@ -257,8 +260,7 @@ def test_closing_ends_those_who_wait(target: Target, tmp_path: Path) -> None:
         job = await client.infer("digits", path, batch_size=1)
         logs = asyncio.create_task(_read(job.logs(follow=True)))
         waiting = asyncio.create_task(job.wait())
-        while not listeners(target.cluster):
-            await asyncio.sleep(0.01)
+        await target.hears(2)
         await client.close()
         for each in (waiting, logs, job.wait(), job.record(), _last(job.follow()), client.infer("digits", IMAGES[:1])):
             with pytest.raises(ServiceUnavailable, match="closed"):

@@ -10,6 +10,7 @@ import pytest
 import redis
 from celery import Celery
 
+from longshore.broker import relay as relay_module
 from longshore.broker.coalescing import KEY_TTL_S, Coalescer
 from longshore.broker.coalescing_key import CoalescingKey
 from longshore.broker.relay import Relay
@@ -83,8 +84,9 @@ def test_what_differs_has_a_message_of_its_own(
 
 
 def test_the_relay_publishes_shards_coalesced_behind_a_lost_message(
-    app: Celery, ledger: Ledger, coalescer: Coalescer, services: Settings
+    app: Celery, ledger: Ledger, coalescer: Coalescer, services: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(relay_module, "PUBLISH_GRACE_S", 600.0)
     jobs = [submit(ledger, coalescer)[0] for _ in range(3)]
     lose_all(services)
     relay = Relay(ledger, app)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-import psycopg
 import pytest
 
 from longshore.producers import Client, Infer, Job
 from longshore.shared.vocabulary import State
 from tests.integration import digits
 from tests.integration.cluster import Cluster
+from tests.integration.support import no_results_written
 from tests.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.usefixtures("digits_version")
@@ -23,14 +22,10 @@ WAITING = """
 """
 
 
-@contextmanager
-def no_results_written(cluster: Cluster) -> Iterator[psycopg.Connection[tuple[int]]]:
-    """Whoever writes into the table waits until the end of the block."""
-    url = cluster.settings.database_url
-    with psycopg.connect(url) as lock, psycopg.connect(url, autocommit=True) as link:
-        lock.execute("LOCK TABLE results IN SHARE MODE")
-        yield link
-        lock.rollback()
+@pytest.fixture(scope="module")
+def worker_environment() -> Mapping[str, str]:
+    # Attempts are counted: none is to be lost because a busy machine lets a heartbeat wait.
+    return {"LONGSHORE_LEASE": "30"}
 
 
 def submit(client: Client, count: int) -> list[Job]:
@@ -38,7 +33,7 @@ def submit(client: Client, count: int) -> list[Job]:
 
 
 def test_a_group_whose_commit_breaks_runs_again_job_by_job(cluster: Cluster, client: Client) -> None:
-    with no_results_written(cluster) as link:
+    with no_results_written(cluster.settings) as link:
         jobs = submit(client, 20)
         wait_until(lambda: link.execute(WAITING).fetchall(), "the commit")
         link.execute(f"SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS waiting")
@@ -52,7 +47,7 @@ def test_a_group_whose_commit_breaks_runs_again_job_by_job(cluster: Cluster, cli
 
 
 def test_the_next_group_is_computed_meanwhile(cluster: Cluster, client: Client) -> None:
-    with no_results_written(cluster) as link:
+    with no_results_written(cluster.settings) as link:
         first = submit(client, 20)
         wait_until(lambda: link.execute(WAITING).fetchall(), "the commit")
         second = submit(client, 20)
@@ -63,7 +58,7 @@ def test_the_next_group_is_computed_meanwhile(cluster: Cluster, client: Client) 
 
 
 def test_what_is_computed_is_committed_before_a_worker_stops(cluster: Cluster, client: Client) -> None:
-    with no_results_written(cluster) as link:
+    with no_results_written(cluster.settings) as link:
         jobs = submit(client, 20)
         wait_until(lambda: link.execute(WAITING).fetchall(), "the commit")
     cluster.stop_workers()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from longshore.producers import Client, Infer
@@ -12,6 +14,12 @@ from tests.integration.cluster import Cluster
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("digits_version")
+
+
+@pytest.fixture(scope="module")
+def worker_environment() -> Mapping[str, str]:
+    # Attempts are counted: none is to be lost because a busy machine lets a heartbeat wait.
+    return {"LONGSHORE_LEASE": "30"}
 
 
 def test_a_job_that_may_wait_runs_with_those_that_come_later(client: Client) -> None:

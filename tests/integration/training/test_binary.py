@@ -93,7 +93,7 @@ def test_what_is_refused(client: Client, trained: Job, table: Path) -> None:
     client.train("amount", "linear", table, "b", features=["a"], epochs=1).wait(TIMEOUT_S)
     with pytest.raises(InvalidInput, match=r"^positive: 'True': .*; this version is for regression$"):
         client.infer("amount", table, positive="True")
-    chained = client.train("amount", "linear", table, "b", features=["a"], epochs=1).then.infer(table, positive=True)
+    chained = client.train("amount", "linear", table, "b", features=["a"], epochs=50).then.infer(table, positive=True)
     with pytest.raises(JobFailed, match=r"positive: True: .*; this version is for regression"):
         chained.wait(TIMEOUT_S)
 

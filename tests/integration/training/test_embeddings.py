@@ -114,7 +114,7 @@ def test_what_does_not_go_with_embeddings_is_refused(client: Client, trained: Jo
         client.evaluate("digits:1", digits.table(images, labels))
     with pytest.raises(InvalidInput, match=r"^top_k: 3: the version's task is embedding"):
         client.infer("digits:1", digits.table(images), top_k=3)
-    train = client.train("links", "linear", {**few, "y": [1, 2, 1]}, "y", task="embedding", validation=0, epochs=1)
+    train = client.train("links", "linear", {**few, "y": [1, 2, 1]}, "y", task="embedding", validation=0, epochs=200)
     with pytest.raises(JobFailed, match=r"model: the version gives embeddings"):
         train.then.evaluate({**few, "y": [1, 2, 1]}).wait(TIMEOUT_S)
     alone = {**few, "y": ["a", "b", "c"]}

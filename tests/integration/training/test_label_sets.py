@@ -230,7 +230,9 @@ def test_a_chain_measures_and_promotes_and_infers(client: Client, rows: pa.Table
     last = promote.then.infer(tmp_path / "rows.parquet", threshold=0.3).wait(TIMEOUT_S)
     assert client.models.get("links@good").version == 1
     assert last.results().column_names == ["row", "labels", "scores"]
-    kept = client.train("kept", "linear", {"x": [1.0, 2.0, 3.0], "y": [["a"], [], ["b"]]}, "y", validation=0, epochs=1)
+    kept = client.train(
+        "kept", "linear", {"x": [1.0, 2.0, 3.0], "y": [["a"], [], ["b"]]}, "y", validation=0, epochs=200
+    )
     named = {"x": [1.0, 2.0], "labels": ["p", "q"]}
     with pytest.raises(JobFailed, match=r"keep: 'labels' is a column of the outputs"):
         kept.then.infer(named, output=str(tmp_path / "out/*.parquet"), keep=["labels"]).wait(TIMEOUT_S)

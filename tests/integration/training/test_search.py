@@ -40,13 +40,13 @@ def table() -> pa.Table:
 
 def test_the_best_of_the_trials_becomes_a_version(client: Client, table: pa.Table) -> None:
     space = {"learning_rate": RATES, "config.hidden": [[4], [32]]}
-    job = client.tune("tuned", "mlp", table, "label", space, trials=6, epochs=3, alias="best").wait(TIMEOUT_S)  # type: ignore[arg-type]
+    job = client.tune("tuned", "mlp", table, "label", space, trials=6, epochs=20, alias="best").wait(TIMEOUT_S)  # type: ignore[arg-type]
     trials = job.trials()
     assert [trial.number for trial in trials] == list(range(6))
     assert {trial.state for trial in trials} == {"complete"}
     assert len({trial.worker for trial in trials}) == 2, "both workers had trials"
-    assert all(list(trial.history) == ["1", "2", "3"] for trial in trials)
-    assert all(trial.history["3"] == trial.value == trial.metrics["val_loss"] for trial in trials)
+    assert all(list(trial.history) == [str(epoch) for epoch in range(1, 21)] for trial in trials)
+    assert all(trial.history["20"] == trial.value == trial.metrics["val_loss"] for trial in trials)
     best = min(trials, key=lambda trial: trial.value or 0)
     outcome = job.record().outcome
     assert outcome is not None
@@ -84,9 +84,9 @@ def test_without_a_good_trial_the_job_fails_and_says_why(client: Client) -> None
 
 
 def test_a_pruned_trial_ends_early(client: Client, table: pa.Table) -> None:
-    # Good ones first, each better than those before: a grid is tried in its order, and the pruner looks at those that
-    # have ended.
-    space = {"learning_rate": [0.001, 0.002, 0.005, 0.01, 1e-7, 1e-7]}
+    # Good ones first, none better than another: a grid is tried in its order, and the pruner looks at those that have
+    # ended, in whatever order.
+    space = {"learning_rate": [0.01, 0.01, 0.01, 0.01, 1e-7, 1e-7]}
     job = client.tune("pruned", "linear", table, "label", space, sampler="grid", pruner="median", epochs=8)
     trials = job.wait(TIMEOUT_S).trials()
     assert trials[-1].state == "pruned"
@@ -96,7 +96,7 @@ def test_a_pruned_trial_ends_early(client: Client, table: pa.Table) -> None:
 
 def test_a_killed_trial_is_tried_again_as_it_was(cluster: Cluster, client: Client, table: pa.Table) -> None:
     job = client.tune("killed", "mlp", table, "label", {"learning_rate": RATES}, trials=3, epochs=40, batch_size=4)
-    wait_until(lambda: len(job.trials()) == 2 and all(trial.history for trial in job.trials()))
+    wait_until(lambda: len(job.trials()) >= 2 and all(trial.history for trial in job.trials()))
     before = {trial.number: trial.parameters for trial in job.trials()}
     for pid in cluster.child_pids():
         os.kill(pid, signal.SIGKILL)

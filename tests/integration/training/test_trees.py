@@ -26,7 +26,7 @@ from tests.waiting import TIMEOUT_S, wait_until
 pytestmark = pytest.mark.slow
 
 ROWS = 600
-EPOCHS = 60
+EPOCHS = 240
 CONFIG = {"rounds": 3, "num_leaves": 7, "feature_fraction": 0.5, "bagging_fraction": 0.7}
 
 
@@ -76,9 +76,10 @@ def test_a_killed_training_ends_with_the_same_bytes(
 
     # A checkpoint in the middle of an epoch.
     options = {"epochs": EPOCHS, "config": CONFIG, "checkpoint_seconds": None, "checkpoint_steps": step}
+    children = cluster.child_pids()
     job = client.train(f"killed-{step}", "lightgbm", table, "left", **options)  # type: ignore[arg-type]
     wait_until(lambda: newest() >= step, f"step {step}", TIMEOUT_S)
-    for pid in cluster.child_pids():
+    for pid in children:
         os.kill(pid, signal.SIGKILL)
     assert job.state is not State.SUCCEEDED
     job.wait(TIMEOUT_S)

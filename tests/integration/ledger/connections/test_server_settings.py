@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -18,16 +19,17 @@ from longshore.shared.ledger.migrate import migrate, pending_changes
 from longshore.shared.settings import Settings
 from tests.integration.ledger.connections.addresses import through
 from tests.integration.support import claim, commit, new_job, run, submit, together
+from tests.waiting import wait_until
 
 #: What an administrator may have set for a database: time-outs longer than it takes to connect, and shorter than the
 #: test works and waits.
 DEFAULTS = {
     "default_transaction_isolation": ["repeatable read", "serializable"],
     "default_transaction_read_only": ["on"],
-    "statement_timeout": ["300ms"],
-    "lock_timeout": ["300ms"],
-    "idle_in_transaction_session_timeout": ["300ms"],
-    "idle_session_timeout": ["300ms"],
+    "statement_timeout": ["1s"],
+    "lock_timeout": ["1s"],
+    "idle_in_transaction_session_timeout": ["1s"],
+    "idle_session_timeout": ["1s"],
 }
 
 
@@ -51,9 +53,9 @@ def test_no_default_of_the_server_is_an_error_of_a_job(fresh: Settings, name: st
         migrate(fresh.database_url)
         with Ledger(fresh.database_url) as ledger:
             jobs = [submit(ledger, *[1] * 4) for _ in range(2)]
-            time.sleep(0.5)
+            time.sleep(1.2)
             with ledger.database.connection() as conn:
-                conn.execute("SELECT pg_sleep(0.5)")
+                conn.execute("SELECT pg_sleep(1.2)")
             # At once: under other isolation levels, the job's counters are serialization failures.
             together(*[lambda job=job, shard=shard: run(ledger, job, shard) for job in jobs for shard in range(4)])
             for job in jobs:
@@ -95,6 +97,10 @@ def in_schema(settings: Settings, schema: str) -> Settings:
     return replace(settings, database_url=f"{settings.database_url}{glue}options={quote(f'-c search_path={schema}')}")
 
 
+def nobody_leads(ledger: Ledger) -> bool:
+    return ledger.queries.relay_silence() is None
+
+
 def test_two_clusters_in_two_schemas_each_have_a_leader(fresh: Settings) -> None:
     clusters = [fresh, in_schema(fresh, "second"), in_schema(fresh, "third")]
     for settings in clusters:
@@ -103,7 +109,8 @@ def test_two_clusters_in_two_schemas_each_have_a_leader(fresh: Settings) -> None
     ledgers = [Ledger(settings.database_url) for settings in clusters]
     for ledger in ledgers:
         submit(ledger, 1)
-        assert ledger.queries.relay_silence() is None
+        # A connection may end a moment after it was closed.
+        wait_until(partial(nobody_leads, ledger), "the end of the lead")
         with ledger.database.own_connection() as conn:
             assert ledger.maintenance.try_lead(conn)
             assert ledger.queries.relay_silence() is not None
@@ -138,6 +145,12 @@ def role(settings: Settings, *grants: str) -> Iterator[Settings]:
             conn.execute(sql.SQL("DROP ROLE {}").format(name))
 
 
+def sessions_of_few_rights(settings: Settings) -> int:
+    """How many connections count against its limit."""
+    with psycopg.connect(settings.database_url) as conn:
+        return conn.execute("SELECT FROM pg_stat_activity WHERE usename = 'longshore_few_rights'").rowcount
+
+
 def error_of(url: str) -> str:
     with pytest.raises(ServiceUnavailable) as migrating:
         migrate(url)
@@ -150,6 +163,7 @@ def test_what_keeps_a_migration_from_running_is_named_with_a_remedy(fresh: Setti
     assert parts.password is not None
     with role(fresh) as poor:
         assert "GRANT USAGE, CREATE ON SCHEMA" in error_of(poor.database_url)
+        wait_until(lambda: not sessions_of_few_rights(fresh), "the end of its connections")
         with psycopg.connect(poor.database_url), psycopg.connect(poor.database_url):
             assert "raise max_connections (or the limit of the role" in error_of(poor.database_url)
     absent = parts._replace(path="/absent").geturl()

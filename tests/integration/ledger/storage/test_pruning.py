@@ -99,12 +99,13 @@ def test_weeks_before_the_cut_are_dropped_and_others_untouched(own: Ledger) -> N
 
 def test_in_the_week_of_the_cut_jobs_are_pruned_one_by_one(own: Ledger) -> None:
     now = clock(own)
-    old, running = done_at(own, now - 30 * DAY - HOUR, 3, errors={1: "bad"}), submit_at(own, now - 30 * DAY - HOUR, 1)
-    young = done_at(own, now - 30 * DAY + HOUR, 3, errors={1: "bad"})
+    cut = start_of_week(now - 4 * WEEK) + 3 * DAY  # an hour before it is in the same week
+    old, running = done_at(own, cut - HOUR, 3, errors={1: "bad"}), submit_at(own, cut - HOUR, 1)
+    young = done_at(own, cut + HOUR, 3, errors={1: "bad"})
     claim(own, running)
-    late = done_at(own, now - 30 * DAY - HOUR, 3)
-    end_at(own, now - 30 * DAY + HOUR, late)
-    pruned = own.pruning.prune(30 * DAY)
+    late = done_at(own, cut - HOUR, 3)
+    end_at(own, cut + HOUR, late)
+    pruned = own.pruning.prune(now - cut)
     assert pruned.jobs == 1
     assert pruned_jobs(own) == {old}
     assert (rows_of(own, young), row_errors_of(own, young)) == ([0, 2], [(1, "bad")])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 from longshore.producers.cli.output import clean, note, print_fields, print_table
 from longshore.producers.documents.json_text import to_json
 from longshore.shared.ledger.records import MetricRecord
-from tests.waiting import TIMEOUT_S
+from tests.terminal import on_a_terminal
 
 TABLE = (
     "from longshore.producers.cli.output import print_table; print_table(('STATE', 'N'), [('failed', 12), ('[b]', 3)])"
@@ -66,13 +64,7 @@ def test_numbers_that_json_cannot_represent_become_null() -> None:
 
 
 def test_on_a_terminal_states_have_colours_and_brackets_are_no_markup() -> None:
-    parent, child = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
-    environment.pop("NO_COLOR", None)
-    with subprocess.Popen([sys.executable, "-c", TABLE], stdout=child, env=environment) as process:
-        assert process.wait(TIMEOUT_S) == 0
-    os.close(child)
-    shown = os.read(parent, 65536).decode()
-    os.close(parent)
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    shown = on_a_terminal([sys.executable, "-c", TABLE], environment, columns=80)
     assert "\x1b[31mfailed" in shown
     assert "[b]" in shown

@@ -25,6 +25,12 @@ class Watched(Draining):
         return super().wait(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+
 def claimed(count: int) -> list[Claim]:
     return [
         Claim(

@@ -76,7 +76,7 @@ def test_seeded_texts_do_not_depend_on_the_batch(folder: Path) -> None:
     for each in requests:
         alone.update(run(open_small(folder, max_requests=1, prefix_caching=False), [each]))
     engine = open_small(folder)
-    others = [request(100 + number, temperature=2.0) for number in range(9)]
+    others = [request(100 + number, temperature=2.0, seed=number) for number in range(9)]
     together = run(engine, [*others[:4], *requests[::-1], *others[4:]])
     different = [each for each in requests if alone[each.id].tokens != together[each.id].tokens]
     assert len(different) <= 1
@@ -85,8 +85,9 @@ def test_seeded_texts_do_not_depend_on_the_batch(folder: Path) -> None:
 
 
 def test_seeds_differ_and_without_a_seed_each_text_differs(engine: TransformersEngine) -> None:
-    seeded = [request(number, temperature=1.5, seed=number) for number in range(5)]
-    unseeded = [request(10 + number, temperature=1.5) for number in range(5)]
+    # Long enough: texts that end at once are all the same.
+    seeded = [request(number, temperature=1.5, seed=number, min_tokens=8) for number in range(5)]
+    unseeded = [request(10 + number, temperature=1.5, min_tokens=8) for number in range(5)]
     texts = {completion.tokens for completion in run(engine, [*seeded, *unseeded]).values()}
     assert len(texts) == 10
 

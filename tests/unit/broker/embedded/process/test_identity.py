@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import uuid4
 
 import psutil
 
@@ -93,8 +94,9 @@ def test_what_it_started_goes_with_it() -> None:
 
 
 def test_all_of_a_run_are_known_in_whatever_session() -> None:
-    with running(PARENT, lines=2, run="this run") as process, running(IDLE, run="another"):
-        assert set(belonging_to("this run")) == {process, *process.children()}
-        kill(belonging_to("this run"))
-        assert belonging_to("this run") == []
-        assert len(belonging_to("another")) == 1
+    this, another = uuid4().hex, uuid4().hex
+    with running(PARENT, lines=2, run=this) as process, running(IDLE, run=another):
+        assert set(belonging_to(this)) == {process, *process.children()}
+        kill(belonging_to(this))
+        assert belonging_to(this) == []
+        assert len(belonging_to(another)) == 1
