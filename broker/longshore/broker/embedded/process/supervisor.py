@@ -81,15 +81,17 @@ class ServiceSupervisor:
             except HomeError as error:  # no space or no memory: that may pass
                 self._delay(command, now)
                 logger.warning(
-                    *("%s; %s is started again in %g s", error, name, self._delays[name]),
+                    "%s; %s is started again in %g s",
+                    error,
+                    name,
+                    self._delays[name],
                     extra={"action": "restart_failed", "service": name},
                 )
             else:
                 logger.info("%s is back, pid %d", name, child.popen.pid, extra={"action": "started", "service": name})
 
     def _delay(self, command: Command, now: float) -> None:
-        last = self._delays.get(command.name, 0.0)
-        delay_s = MIN_RESTART_DELAY_S if last == 0 else min(2 * last, MAX_RESTART_DELAY_S)
+        delay_s = min(max(MIN_RESTART_DELAY_S, 2 * self._delays.get(command.name, 0.0)), MAX_RESTART_DELAY_S)
         self._delays[command.name] = delay_s
         self._due[command.name] = (now + delay_s, command)
 
