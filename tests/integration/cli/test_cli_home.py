@@ -124,7 +124,7 @@ def test_up_in_the_foreground_until_ctrl_c(longshore: CommandLine, place: Path) 
 
 def test_the_demonstration(longshore: CommandLine) -> None:
     before = demo_folders()
-    done = longshore("demo", timeout=600)
+    done = longshore("demo", timeout=180)
     assert done.code == 0, done.err
     assert done.err == ""
     for said in (
@@ -144,7 +144,7 @@ def test_the_demonstration(longshore: CommandLine) -> None:
 def test_the_demonstration_can_be_kept_and_repeated(longshore: CommandLine, place: Path) -> None:
     home = place / "home"
     before = demo_folders()
-    first = longshore("demo", "--keep", "--json", "--home", home, "--devices", "cpu", timeout=600)
+    first = longshore("demo", "--keep", "--json", "--home", home, "--devices", "cpu", timeout=180)
     [data] = demo_folders() - before
     try:
         assert first.fields["kept"] is True
@@ -155,7 +155,7 @@ def test_the_demonstration_can_be_kept_and_repeated(longshore: CommandLine, plac
         assert again.code == 0, again.err
 
         # In a home that is up it runs there, and leaves it up.
-        second = longshore("demo", "--home", home, timeout=600)
+        second = longshore("demo", "--home", home, timeout=180)
         assert second.code == 0, second.err
         assert "digits@production now points to digits:2" in second.out
         assert longshore("status", "--json").fields["ready"] is True

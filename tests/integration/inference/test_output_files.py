@@ -207,8 +207,7 @@ def test_a_worker_is_killed(
     finally:
         open_gate(gates, moment)
     check_whole(job.wait(TIMEOUT_S), expected)
-    # On a busy machine, the relay can be faster than the parent.
-    assert any("its process was killed (SIGKILL)" in each.message or "lease" in each.message for each in job.errors())
+    assert any("its process was killed (SIGKILL)" in error.message for error in job.errors())
     if results:
         assert job.results()["row"].to_pylist() == list(range(ROWS))
 

@@ -56,7 +56,7 @@ def test_a_deferred_shard_is_published_when_it_is_due(ledger: Ledger) -> None:
 def test_what_is_missing_for_good_ends_the_job(ledger: Ledger) -> None:
     job = submit(ledger, 2, 2)
     assert ledger.attempts.defer(claim(ledger, job), "no file", missing=True) is State.QUEUED
-    missing_for(ledger, 1)
+    missing_for(ledger, 4)
     assert ledger.attempts.defer(claim(ledger, job), "no file", missing=True) is State.QUEUED
     missing_for(ledger, 6)
     assert ledger.attempts.defer(claim(ledger, job), "no file", missing=True) is State.FAILED
