@@ -122,7 +122,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     cluster = getattr(item, "funcargs", {}).get("cluster")
     if report.failed and isinstance(cluster, Cluster):
-        report.sections.extend((f"log of {name}", cluster.log(name)) for name in ("relay", "workers"))
+        report.sections.extend((f"log of {name}", cluster.log(name)) for name in ("relay", "workers", "other workers"))
     return report
 
 

@@ -180,6 +180,7 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
         with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": through, "LONGSHORE_GRACE": "15"}) as supervisor:
             before = len(cluster.log("other workers"))  # of other tests
             infer(client, 0.5).wait(TIMEOUT_S)
+            wait_for_acknowledgements(cluster)
             with proxy.refusing():
                 proxy.cut()
                 # Too many rows to share a message.
@@ -189,6 +190,7 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
                 assert len(messages(cluster)) >= 5
             for job in jobs:
                 job.wait(TIMEOUT_S)
+            wait_for_acknowledgements(cluster)
             # Nor does one that stops wait for it longer than it was given, whatever it was told to claim.
             with proxy.stalled():
                 infer(client, 0.5)
@@ -201,6 +203,12 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
         assert "Traceback" not in log
         assert [shard.errors for job in jobs for shard in job.shards()] == [[]] * 6
         cluster.start_workers()
+
+
+def wait_for_acknowledgements(cluster: Cluster) -> None:
+    """Until the workers have had the answers to their commits: a job has ended for all others a moment before."""
+    with redis.Redis.from_url(cluster.settings.redis_url) as connection:
+        wait_until(lambda: not connection.hlen("unacked"), "the acknowledgements")
 
 
 def messages(cluster: Cluster) -> list[bytes]:
