@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,20 @@ def check(events: Events, client: Client) -> None:
         choices = output.get("choices", [output])
         assert isinstance(choices, list)
         assert [events.texts[number, index] for index in range(len(choices))] == [each["text"] for each in choices]
+
+
+def test_a_line_ends_where_every_reader_ends_it(http: httpx.Client, client: Client) -> None:
+    """To httpx, for one, more characters end a line than to JSON."""
+    text = "one\u2028two\u2029three\x85four"
+    events = stream(http, prompt="red", options={"choices": [text]})
+    assert events.texts[0, 0] == events.rows[0]["text"] == text
+    body = {"model": "chat", "prompt": "red", "guided_choice": [text], "max_tokens": 200, "stream": True}
+    with http.stream("POST", "/v1/completions", json=body) as answer:
+        assert answer.status_code == 200, answer.read()
+        data = [line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: ")]
+    assert data.pop() == "[DONE]"
+    chunks = [json.loads(each) for each in data]
+    assert "".join(choice["text"] for chunk in chunks for choice in chunk["choices"]) == text
 
 
 def test_outputs_are_those_of_the_client(http: httpx.Client, client: Client) -> None:

@@ -86,7 +86,8 @@ def test_rows_in_memory_have_results(client: Client, trained: Job) -> None:
 
 def test_results_come_with_the_kept_columns(client: Client, trained: Job) -> None:
     rows = digits.table(IMAGES[:10])
-    ids = [f"image {row}" for row in range(10)]
+    # With characters that end a line for some readers of streams.
+    ids = [f"image\u2028{row}\u2029\x85\x1c\r\n" for row in range(10)]
     job = client.infer("digits", rows.append_column("id", pa.array(ids)), keep=["id"])
     job.wait(TIMEOUT_S)
     results = job.results()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from longshore.producers.documents.json_text import on_one_line
 from longshore.shared.ledger.queries import ResultRecord
 
 
@@ -13,4 +14,4 @@ def result_json(row: ResultRecord) -> str:
     # Key and output are JSON already, so there is no need to parse and serialize them.
     output = row.output if row.output.startswith("{") else f'{{"output": {row.output}}}'
     members = [f'"row": {row.row}', *(text[1:-1] for text in (row.key, output) if text not in (None, "{}"))]
-    return f"{{{', '.join(members)}}}"
+    return on_one_line(f"{{{', '.join(members)}}}")

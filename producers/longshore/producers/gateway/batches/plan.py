@@ -12,6 +12,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
+from longshore.producers.documents.json_text import on_one_line
 from longshore.producers.gateway.batches.input_lines import BadLine, Line, LineError
 from longshore.producers.gateway.openai.requests import Endpoint, read_request
 from longshore.shared.store.blobs import BlobWriter
@@ -83,7 +84,8 @@ class LinesWriter:
     def write(self, document: JsonValue) -> None:
         """Add a line."""
         self._pending += (
-            json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace") + b"\n"
+            on_one_line(json.dumps(document, ensure_ascii=False, separators=(",", ":"))).encode(errors="replace")
+            + b"\n"
         )
         self.count += 1
         if len(self._pending) >= _BLOCK:

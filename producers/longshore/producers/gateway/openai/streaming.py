@@ -8,6 +8,7 @@ from typing import Final
 
 from fastapi import Request
 
+from longshore.producers.documents.json_text import on_one_line
 from longshore.producers.gateway.access.callers import Caller
 from longshore.producers.gateway.openai.bodies import ChatBody, CompletionBody
 from longshore.producers.gateway.openai.chunks import ChatChunks, CompletionChunks, EventWriter
@@ -102,7 +103,8 @@ def _event(document: Document) -> bytes:
     """An event. Those of responses have their types as names, too."""
     kind = document.get("type")
     name = f"event: {kind}\n" if isinstance(kind, str) else ""
-    return f"{name}data: {json.dumps(document, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    text = on_one_line(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+    return f"{name}data: {text}\n\n".encode()
 
 
 def _error(problem: Problem, asked: Generation) -> bytes:
