@@ -170,6 +170,42 @@ def test_a_child_without_shards_does_not_keep_its_worker_from_stopping(cluster: 
     cluster.start_workers()
 
 
+def test_a_worker_that_is_told_to_stop_ends_while_redis_is_silent(cluster: Cluster, client: Client) -> None:
+    """Celery would go on to send an event until Redis answers. Nor does the next worker wait as after a failure."""
+    parts = urlsplit(cluster.environment["LONGSHORE_REDIS_URL"])
+    assert parts.hostname is not None
+    cluster.stop_workers()
+    with TcpProxy(parts.hostname, parts.port or 6379) as proxy:
+        login, _, _ = parts.netloc.rpartition("@")
+        through = parts._replace(netloc=f"{login}@127.0.0.1:{proxy.port}").geturl()
+        environment = {"LONGSHORE_REDIS_URL": through, "LONGSHORE_GRACE": "600", "LONGSHORE_STALL_TIMEOUT": "600"}
+        command = [sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
+        with cluster.other_workers(command, environment) as supervisor:
+            before = len(cluster.log("other workers"))
+            infer(client, 0.5).wait(TIMEOUT_S)
+            (worker,) = workers_of(psutil.Process(supervisor.pid))
+            known = connections(worker, proxy.port)
+            with proxy.stalled():
+                wait_until(lambda: connections(worker, proxy.port) - known, "another connection")
+                worker.terminate()
+                worker.wait(TIMEOUT_S)
+            infer(client, 0.5).wait(TIMEOUT_S)
+            (following,) = workers_of(psutil.Process(supervisor.pid))
+            following.terminate()
+            again = "ended with status 0; starting it again in 1 s"
+            wait_until(lambda: cluster.log("other workers")[before:].count(again) == 2, "the end of the second")
+            infer(client, 0.5).wait(TIMEOUT_S)
+    log = cluster.log("other workers")[before:]
+    assert log.count("ending it now") == 1
+    assert "Traceback" not in log
+    cluster.start_workers()
+
+
+def connections(process: psutil.Process, port: int) -> set[int]:
+    """The ports from which a process has connected to a port of this machine."""
+    return {each.laddr.port for each in process.net_connections() if each.raddr and each.raddr.port == port}
+
+
 def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) -> None:
     """A worker that gave up a message would take the next one at once, until none was left."""
     parts = urlsplit(cluster.settings.database_url)
@@ -177,11 +213,13 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
     with TcpProxy(parts.hostname, parts.port or 5432) as proxy:
         through = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}").geturl()
         cluster.stop_workers()
+        left = unacknowledged(cluster)  # by workers that were killed
         command = [sys.executable, "-m", "longshore.workers.process.supervisor", "--devices", "cpu"]
         with cluster.other_workers(command, {"LONGSHORE_DATABASE_URL": through, "LONGSHORE_GRACE": "15"}) as supervisor:
             before = len(cluster.log("other workers"))  # of other tests
             infer(client, 0.5).wait(TIMEOUT_S)
-            wait_for_acknowledgements(cluster)
+            # A job has ended for all others a moment before its worker has had the answer to its commit.
+            wait_until(lambda: unacknowledged(cluster) <= left, "the acknowledgement")
             with proxy.refusing():
                 proxy.cut()
                 # Too many rows to share a message.
@@ -191,12 +229,12 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
                 assert len(messages(cluster)) >= 5
             for job in jobs:
                 job.wait(TIMEOUT_S)
-            wait_for_acknowledgements(cluster)
+            wait_until(lambda: unacknowledged(cluster) <= left, "the acknowledgements")
             # Nor does one that stops wait for it longer than it was given, whatever it was told to claim.
             with proxy.stalled():
                 infer(client, 0.5)
                 # This message or, where it was taken for lost and published twice, one of those before.
-                wait_until(lambda: unacknowledged(cluster), "a message that a worker holds")
+                wait_until(lambda: unacknowledged(cluster) - left, "a message that a worker holds")
                 supervisor.terminate()
                 supervisor.wait(TIMEOUT_S)
         log = cluster.log("other workers")[before:]
@@ -207,15 +245,10 @@ def test_messages_wait_while_postgres_is_away(cluster: Cluster, client: Client) 
         cluster.start_workers()
 
 
-def wait_for_acknowledgements(cluster: Cluster) -> None:
-    """Until the workers have had the answers to their commits: a job has ended for all others a moment before."""
-    wait_until(lambda: not unacknowledged(cluster), "the acknowledgements")
-
-
-def unacknowledged(cluster: Cluster) -> int:
-    """How many messages the workers hold."""
+def unacknowledged(cluster: Cluster) -> set[bytes]:
+    """The messages that workers hold."""
     with redis.Redis.from_url(cluster.settings.redis_url) as connection:
-        return cast("int", connection.hlen("unacked"))
+        return set(cast("list[bytes]", connection.hkeys("unacked")))
 
 
 def messages(cluster: Cluster) -> list[bytes]:

@@ -40,7 +40,7 @@ from longshore.workers.process.draining import DRAIN_SIGNAL
 from longshore.workers.process.parent_end import parent_has_ended, request_signal
 from longshore.workers.process.settings import WorkerSettings
 from longshore.workers.process.watchdog.board import SUPERVISOR_BOARD_VARIABLE, Board
-from longshore.workers.process.watchdog.watchdog import Watchdog
+from longshore.workers.process.watchdog.watchdog import END_TIMEOUT_S, Watchdog
 
 log = logging.getLogger("longshore.workers.process.main")
 
@@ -117,7 +117,9 @@ def serve(queues: list[str], slot: str) -> int:
     endpoint = metrics_address()
     server = None if endpoint is None else MetricsServer(endpoint)
     with Ledger(settings.database_url, f"longshore presence {worker.name}") as ledger:
-        watchdog = Watchdog(ledger, worker, on_failed_start=_restart, board=_own_board())
+        watchdog = Watchdog(
+            ledger, worker, on_failed_start=_restart, on_stuck=lambda: _break_off(thread), board=_own_board()
+        )
         thread = PresenceThread(ledger, presence, lambda: watchdog.ready)
         consumption = Consumption(app, queues, lambda: watchdog.ready, lambda: watchdog.idle, worker.stall_timeout)
         app.steps["consumer"].add(consumption.step())
@@ -163,6 +165,17 @@ def _restart(reason: str = "its child could not start") -> None:
     log.error("the worker ends, to be started again: %s", reason)
     logging.shutdown()
     os._exit(EXIT_RESTART)
+
+
+def _break_off(presence: PresenceThread) -> None:
+    """End this process at once, as it was told to and cannot. What it has taken from Redis and not begun is published
+    again.
+    """
+    log.warning("the worker has nothing left to hand back, and did not end in %g s; ending it now", END_TIMEOUT_S)
+    if presence.is_alive():
+        presence.stop()
+    logging.shutdown()
+    os._exit(0)
 
 
 def family_names() -> list[str]:

@@ -32,6 +32,8 @@ log = logging.getLogger("longshore.workers.process.supervisor")
 MIN_RESTART_DELAY_S, MAX_RESTART_DELAY_S = 1.0, 30.0
 #: A worker that has lived this long, in seconds, is started again at once when it dies.
 SETTLED_AFTER_S = 60.0
+#: The statuses with which a worker ends that was told to stop by somebody else: no failure, so the next comes at once.
+STOPPED = (0, -signal.SIGTERM)
 #: Seconds after the grace in which a worker ends, before it is killed.
 STOP_MARGIN_S = 5.0
 #: How often the threads of one computation spin before they sleep, which takes some microseconds. With more, they take
@@ -121,7 +123,7 @@ class WorkerSupervisor:
                 worker.board, worker.silent_s = Board.create(), 0.0
                 worker.process, worker.started = self._start(worker), now
         elif (status := worker.process.poll()) is not None:
-            if now - worker.started > SETTLED_AFTER_S:
+            if now - worker.started > SETTLED_AFTER_S or status in STOPPED:
                 worker.restart_delay = MIN_RESTART_DELAY_S
             log.warning("%s ended with status %d; starting it again in %g s", worker.name, status, worker.restart_delay)
             worker.process, worker.next_start = None, now + worker.restart_delay

@@ -42,6 +42,10 @@ REPORT_RETRY_S = 1.0
 ORPHAN_GRACE_S = 5.0
 #: Seconds of the grace that remain to hand back what a killed child ran.
 HAND_BACK_S = 3.0
+#: Seconds in which a worker that stops has to end, once nothing is left to hand back.
+END_TIMEOUT_S = 5.0
+#: A check that comes later than this, in seconds, counts as this late: the process was frozen as a whole.
+MAX_STEP_S = 1.0
 
 
 @dataclass
@@ -69,16 +73,23 @@ class Watchdog(threading.Thread):
     """Watches the children of this process.
 
     :param on_failed_start: called if a child ends before it was ready.
+    :param on_stuck: called if the worker was told to stop, has nothing left to hand back, and does not end.
     :param board: shows the supervisor that this process goes on.
     """
 
     def __init__(
-        self, ledger: Ledger, worker: WorkerSettings, on_failed_start: Callable[[], None], board: Board | None = None
+        self,
+        ledger: Ledger,
+        worker: WorkerSettings,
+        on_failed_start: Callable[[], None],
+        on_stuck: Callable[[], None],
+        board: Board | None = None,
     ) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._ledger = ledger
         self._worker = worker
         self._on_failed_start = on_failed_start
+        self._on_stuck = on_stuck
         self._board = board
         self._children: list[_Child] = []
         self._children_lock = threading.Lock()
@@ -88,6 +99,8 @@ class Watchdog(threading.Thread):
         self._drained_at = math.inf
         self._orphaned = False
         self._checked_at = time.monotonic()
+        #: For how many seconds the worker has had nothing left but to end.
+        self._done_s = 0.0
         #: The metrics of children that have ended, and why attempts have ended with them.
         self._ended_cells: tuple[float, ...] = (0.0,) * METRIC_CELLS
         self._lost: Counter[LossCause] = Counter()
@@ -157,7 +170,8 @@ class Watchdog(threading.Thread):
         self._check()
 
     def _check(self) -> None:
-        self._checked_at = time.monotonic()
+        now = time.monotonic()
+        step, self._checked_at = min(now - self._checked_at, MAX_STEP_S), now
         if self._board is not None:
             self._board.beat()
         if parent_has_ended() and not self._orphaned:
@@ -176,6 +190,19 @@ class Watchdog(threading.Thread):
             elif child.verdict is None and child.rules is not None:
                 self._apply_rules(child, child.rules)
         self._send_reports()
+        self._check_end(step)
+
+    def _check_end(self, step: float) -> None:
+        """End a worker that does not end by itself: while Redis is silent, Celery sends events again and again, without
+        a look at whether it was told to stop, and starts a child for each that ends.
+        """
+        if self._drain_deadline is None:
+            return
+        with self._children_lock:
+            busy = bool(self._reports) or any(child.board.attempts() for child in self._children)
+        self._done_s = 0.0 if busy else self._done_s + step
+        if self._done_s > END_TIMEOUT_S and not self._stopped.is_set():
+            self._on_stuck()
 
     def _match_processes(self) -> None:
         """Find the process of each board, by the pid that it has written there."""
